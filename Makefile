@@ -1,0 +1,49 @@
+# Sluice: releases on fleets of plain machines. `make help` lists what there is.
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+export PYTHONDONTWRITEBYTECODE := 1
+
+.PHONY: help deps venv lint test test-fast demo lab-up lab-down lab-status clean
+
+help:  ## list the targets
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
+
+deps:  ## install the Debian packages that the lab and the tests need (root)
+	@scripts/install-packages lab/packages.txt tests/packages.txt
+
+venv: $(VENV)/.stamp  ## make the Python environment from the lock file
+
+$(VENV)/.stamp: requirements/dev.lock | deps
+	@echo "making $(VENV) from requirements/dev.lock (about two minutes the first time)"
+	@$(PYTHON) -m venv $(VENV)
+	@$(BIN)/python -m pip -q install --require-hashes -r requirements/dev.lock
+	@touch $@
+
+lint: venv  ## ruff and mypy --strict
+	@$(BIN)/ruff check .
+	@$(BIN)/mypy
+
+test: lint  ## all tests: unit, functional, integration, and e2e on lab machines (root)
+	@$(BIN)/python -m pytest
+
+test-fast: venv  ## the tests that need no machines and no root
+	@$(BIN)/python -m pytest -m 'not e2e'
+
+demo: venv  ## boot a fleet, ship a canary, raise alerts, show that no request failed (root); KEEP=1 keeps the fleet
+	@$(BIN)/python -m lab.demo $(if $(KEEP),--keep)
+
+lab-up: venv  ## boot the lab's fleet and apply every state (root)
+	@$(BIN)/python -m lab up --highstate
+
+lab-down:  ## remove the lab's machines, network and rules (root)
+	@$(PYTHON) -m lab down
+
+lab-status:  ## what the lab is running
+	@$(PYTHON) -m lab status
+
+clean:  ## remove what was built here (not the lab's cache under /var/cache/sluice-lab)
+	@rm -rf build $(VENV) .pytest_cache .mypy_cache .ruff_cache
