@@ -1,0 +1,1 @@
+"""A small cloud on one computer: real Debian machines that boot with systemd-nspawn on a bridge."""

@@ -1,0 +1,70 @@
+"""Running commands and telling how long steps take."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+from lab.errors import LabError
+
+
+def say(text: str) -> None:
+    """One line of progress on standard error."""
+    print(text, file=sys.stderr, flush=True)
+
+
+@contextmanager
+def step(title: str) -> Iterator[None]:
+    """Say what starts, then how long it took."""
+    started = time.monotonic()
+    say(f"-> {title} ...")
+    yield
+    say(f"   {title}: {time.monotonic() - started:.1f} s")
+
+
+def run(
+    argv: Sequence[str | Path],
+    *,
+    input: str | None = None,
+    timeout: float = 120,
+    env: dict[str, str] | None = None,
+) -> str:
+    """
+    Run a command and return what it printed.
+
+    Raises LabError with the command, its exit code and its last lines when it fails, is missing, or
+    takes longer than `timeout` seconds.
+    """
+    words = [str(word) for word in argv]
+    environment = None if env is None else {**os.environ, **env}
+    try:
+        done = subprocess.run(
+            words, input=input, capture_output=True, text=True, timeout=timeout, env=environment, check=False
+        )
+    except FileNotFoundError as error:
+        raise LabError(f"{words[0]}: not installed; run `sudo make deps`") from error
+    except subprocess.TimeoutExpired as error:
+        raise LabError(f"{' '.join(words)}: no end after {timeout:.0f} s") from error
+    if done.returncode != 0:
+        raise LabError(f"{' '.join(words)}: exit code {done.returncode}\n{tail(done.stdout + done.stderr)}")
+    return done.stdout
+
+
+def tail(text: str, lines: int = 15) -> str:
+    """The last lines of an output, indented."""
+    return "\n".join("    " + line for line in text.strip().splitlines()[-lines:])
+
+
+def wait_until(ready: object, what: str, timeout: float, pause: float = 0.1) -> None:
+    """Call `ready()` until it is true; LabError naming `what` after `timeout` seconds."""
+    assert callable(ready)
+    deadline = time.monotonic() + timeout
+    while not ready():
+        if time.monotonic() > deadline:
+            raise LabError(f"{what}: not so after {timeout:.0f} s")
+        time.sleep(pause)
