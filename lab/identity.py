@@ -48,8 +48,9 @@ def make_keys(lab: Lab) -> None:
 
 
 def fingerprint(public_key: str) -> str:
-    """The fingerprint Salt shows for a public key: sha256 over the lines between BEGIN and END."""
-    body = "".join(line.strip() for line in public_key.strip().splitlines()[1:-1])
+    """The fingerprint of a public key as `salt.utils.crypt.pem_finger` tells it: sha256 over the lines
+    between BEGIN and END, line ends included."""
+    body = "".join(line + "\n" for line in public_key.strip().splitlines()[1:-1])
     digest = hashlib.sha256(body.encode()).hexdigest()
     return ":".join(digest[i : i + 2] for i in range(0, len(digest), 2))
 

@@ -9,6 +9,7 @@ import subprocess
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+from lab import cgroups
 from lab.errors import LabError
 from lab.process import run, wait_until
 from lab.settings import Lab
@@ -28,6 +29,11 @@ def root(lab: Lab, machine_id: str) -> Path:
     return home(lab, machine_id) / "root"
 
 
+def group(lab: Lab, machine_id: str) -> str:
+    """The machine's control group."""
+    return f"sluice-lab.{lab.name}/{machine_id}"
+
+
 def mount(lab: Lab, machine_id: str, image: Path) -> None:
     """Mount the machine's own layer over the image."""
     here = home(lab, machine_id)
@@ -45,10 +51,11 @@ def start(lab: Lab, machine_id: str) -> None:
         return
     mount(lab, machine_id, Path((lab.state / "image").read_text()))
     with open(home(lab, machine_id) / "console.log", "ab") as console:
-        subprocess.Popen(
-            ["systemd-nspawn", "--boot", "--quiet", "--register=no", "--keep-unit", "--link-journal=no",
+        words = ["systemd-nspawn", "--boot", "--quiet", "--register=no", "--keep-unit", "--link-journal=no",
              "--resolv-conf=off", "--console=pipe", f"--network-bridge={lab.bridge}",
-             "-M", f"{lab.name}-{machine_id}", "-D", str(root(lab, machine_id))],
+             "-M", f"{lab.name}-{machine_id}", "-D", str(root(lab, machine_id))]
+        subprocess.Popen(
+            cgroups.joined(group(lab, machine_id), words),
             stdin=subprocess.DEVNULL, stdout=console, stderr=console, start_new_session=True,
         )
 
