@@ -1,0 +1,40 @@
+"""
+Give minions the versions they should run, from the ledger on the master.
+
+:configuration:
+
+    .. code-block:: yaml
+
+        ext_pillar:
+          - ledger: {}
+
+A host of a service sees `release: {<service>: {stable: {version: ...}, canary: {version: ...}}}` of that
+service and nothing of any other. Tracks without a released version are left out. A ledger that cannot be
+read is an error of the pillar: states then refuse to run, rather than to fall back to an old version.
+"""
+
+import logging
+
+import sluice_config
+import sluice_ledger
+import sluice_nodegroups
+
+log = logging.getLogger(__name__)
+
+
+def ext_pillar(minion_id, pillar, settings=sluice_config.PATH):
+    """
+    The versions for `minion_id`, who is judged by its id alone.
+
+    settings (str)
+        Path of release.json. Default /etc/sluice/release.json.
+    """
+    config = sluice_config.load(settings)
+    nodegroups = __opts__.get("nodegroups") or {}
+    release = {}
+    for name, service in config.services.items():
+        targets = (service.stable, service.canary)
+        if any(sluice_nodegroups.matches(target, minion_id, nodegroups) for target in targets):
+            versions = sluice_ledger.versions(config.ledger, name)
+            release[name] = {track: {"version": version} for track, version in sorted(versions.items())}
+    return {"release": release} if release else {}

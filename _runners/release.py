@@ -1,0 +1,245 @@
+"""
+Ship a service to its canary, look at it, and stop it.
+
+The steps `check`, `start`, `drain`, `verify`, `admit`, `confirm` and `fail` belong to `salt/canary.sls`;
+`status`, `clear` and `abort` are for operators; `alert` is called by the reactor. What they do stands in
+`_utils/sluice_*.py`; here is only the edge to Salt.
+"""
+
+import functools
+import logging
+
+import salt.exceptions
+import sluice_alert
+import sluice_config
+import sluice_orders
+import sluice_ready
+import sluice_status
+from sluice_errors import EventRefused, ReleaseError
+from sluice_fleet import Fleet
+from sluice_steps import Steps
+
+log = logging.getLogger(__name__)
+
+
+class Failed(salt.exceptions.NotImplemented):
+    """
+    A failure whose text is meant for the user.
+
+    Of all exceptions, salt.client.mixins.low() prints only NotImplemented without a traceback (3008.3), and
+    it gives exit code 1 at the command line and result False in `salt.runner`. Hence the odd base.
+    """
+
+
+def _for_users(function):
+    """Turn the expected errors into text and an exit code; all others keep their traceback."""
+
+    @functools.wraps(function)
+    def edge(*args, **kwargs):
+        try:
+            return function(*args, **kwargs)
+        except ReleaseError as error:
+            log.error("release.%s: %s", function.__name__, error)
+            raise Failed(str(error)) from error
+
+    return edge
+
+
+def _settings():
+    return sluice_config.load(__opts__.get("sluice_release", sluice_config.PATH))
+
+
+def _steps(service):
+    return Steps(_settings(), service, Fleet(__opts__), lambda id_: __salt__["pillar.show_pillar"](id_))
+
+
+def _who():
+    return str(globals().get("__user__") or "unknown")
+
+
+@_for_users
+def check(service=None, version=None):
+    """
+    Make sure that a version can be released now; changes nothing.
+
+    CLI Example:
+
+    .. code-block:: bash
+
+        salt-run release.check checkbox v2
+
+    service, version (str)
+        What to release. The version is a tag or branch of the service's git source.
+
+    Returns a line that says what is ready. Fails with a line that says what is not: an unknown service or
+    version, a source, Redis, balancer, canary host or database that does not answer, another release, or a
+    standing alert.
+    """
+    return sluice_ready.check(_steps(service), version)
+
+
+@_for_users
+def start(service=None, version=None):
+    """
+    Open a release in the ledger. A step of canary.sls: from here on the canary host is to run `version`.
+
+    CLI Example:
+
+    .. code-block:: bash
+
+        salt-run state.orchestrate canary pillar='{"service": "checkbox", "version": "v2"}'
+    """
+    return _steps(service).start(version, _who())
+
+
+@_for_users
+def drain(service):
+    """
+    Keep traffic away from the canary at every balancer. A step of canary.sls.
+
+    CLI Example: see :py:func:`start`; to do it by hand use :py:func:`abort`.
+    """
+    return _steps(service).drain()
+
+
+@_for_users
+def verify(service):
+    """
+    Wait until the canary is healthy, and probe it from the balancers. A step of canary.sls.
+
+    CLI Example: see :py:func:`start`.
+    """
+    return _steps(service).verify()
+
+
+@_for_users
+def admit(service):
+    """
+    Let the balancers send requests to the canary. A step of canary.sls.
+
+    CLI Example: see :py:func:`start`.
+    """
+    return _steps(service).admit()
+
+
+@_for_users
+def confirm(service):
+    """
+    Read back at the balancers that the canary has its share. The last step of canary.sls.
+
+    CLI Example: see :py:func:`start`.
+    """
+    return _steps(service).confirm()
+
+
+@_for_users
+def fail(service):
+    """
+    End the release because its installation failed, and say why. A step of canary.sls; always fails.
+
+    CLI Example: see :py:func:`start`; to do it by hand use :py:func:`abort`.
+    """
+    raise _steps(service).fail(_last_state_run())
+
+
+def _last_state_run():
+    """What the minions returned to the latest state run this orchestration ordered, by minion id."""
+    jobs = __salt__["jobs.list_jobs"](search_function="state.*", outputter=None, display_progress=False)
+    latest = max(jobs, default=None)
+    return __salt__["jobs.lookup_jid"](latest, display_progress=False) if latest else {}
+
+
+@_for_users
+def abort(service):
+    """
+    Drain the canary at every balancer and end the open release, if there is one. Safe to repeat.
+
+    CLI Example:
+
+    .. code-block:: bash
+
+        salt-run release.abort checkbox
+
+    service (str)
+        Whose release to end.
+
+    Returns what was done. Fails if a balancer could not be told; the others then were.
+    """
+    return sluice_orders.abort(_steps(service), _who())
+
+
+@_for_users
+def clear(service):
+    """
+    Clear the alert of a service: in Redis, then at every balancer; then read back. Safe to repeat.
+
+    CLI Example:
+
+    .. code-block:: bash
+
+        salt-run release.clear checkbox
+
+    service (str)
+        Whose alert to clear. Its canary gets its declared share again.
+
+    Returns what was done. Fails, with the alert still standing, if Redis or a balancer does not answer.
+    """
+    return sluice_orders.clear(_steps(service))
+
+
+@_for_users
+def status(service=None):
+    """
+    Tell what is on what with which weight, and whether an alert stands.
+
+    CLI Example:
+
+    .. code-block:: bash
+
+        salt-run release.status checkbox
+        salt-run release.status checkbox --out=json
+
+    service (str)
+        One service; all of them by default.
+
+    Returns text at the command line, and with `--out=json` or from other code a dict: service name to
+    `release`, `alert`, `hosts`, `balancers`, `problems`. The exit code is 1 if there are problems, such
+    as a balancer that does not answer.
+    """
+    settings = _settings()
+    services = [settings.service(service)] if service else list(settings.services.values())
+    reports = sluice_status.gather(settings, services, Fleet(__opts__))
+    failed = any(report["problems"] for report in reports.values())
+    if __opts__.get("__cli") == "salt-run" and __opts__.get("output") in (None, "nested", "text", "txt"):
+        text = sluice_status.text(reports)
+        if failed:
+            raise Failed(text)
+        return text
+    return reports | ({"retcode": 1} if failed else {})
+
+
+def alert(event=None):
+    """
+    Raise the alert an event asks for, if its sender may. Called by reactor/alert.sls.
+
+    CLI Example: none; to raise one by hand: ``salt-call event.send release/checkbox/alert``
+
+    event (str)
+        JSON text of `{"tag": ..., "data": ...}`, all of it hostile but the id the master wrote into it.
+
+    Returns what each door said, or why the event was refused. Never raises.
+    """
+    try:
+        settings, fleet = _settings(), Fleet(__opts__)
+        accepted = sluice_alert.accept(event, settings, fleet.nodegroups)
+    except EventRefused as error:
+        log.warning("release.alert: refused: %s", error)
+        return {"refused": str(error)}
+    except ReleaseError as error:
+        log.error("release.alert: %s", error)
+        return {"refused": str(error)}
+    doors = sluice_alert.raise_everywhere(accepted, settings, fleet.addresses(settings.balancers))
+    level = logging.WARNING if "ok" in doors.values() else logging.CRITICAL
+    log.log(level, "release.alert: %(service)s by %(by)s at %(at)s: %(reason)s", accepted)
+    log.log(level, "release.alert: doors for %s: %s", accepted["service"], doors)
+    return {"alert": accepted, "doors": doors}

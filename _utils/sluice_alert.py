@@ -1,0 +1,135 @@
+"""
+An alert from a Salt event: decide whether it counts, then knock at every door at once.
+
+This is the only code between the event bus and the doors, so it imports little and waits for nobody:
+Redis and each balancer get their own thread and their own short timeout, and one of them is enough.
+"""
+
+import http.client
+import json
+import re
+import threading
+from collections.abc import Callable
+from datetime import UTC, datetime
+from time import monotonic
+from typing import Any
+
+import sluice_nodegroups
+from sluice_config import SERVICE_NAME, Settings, shown
+from sluice_errors import EventRefused
+from sluice_redis import TIMEOUT_SECONDS, Redis, alert_key
+
+TAG = re.compile(r"release/([^/]+)/alert\Z")
+REASON_LIMIT = 200
+DEFAULT_REASON = "alert raised by a Salt event without a usable reason"
+# A true alert is a few hundred bytes. What is larger is not read; who sent it still counts.
+MAX_EVENT_CHARS = 64_000
+Outcome = dict[str, str]
+
+
+def accept(text: object, settings: Settings, nodegroups: dict[str, object], now: str = "") -> dict[str, str]:
+    """
+    Decide on an event handed over by the reactor as JSON text `{"tag": ..., "data": ...}`.
+
+    Returns the alert: service, reason, by, at. Everything in the event is hostile but the `id` the master
+    wrote into it. Raises EventRefused if the tag is no alert, the service unknown, or the sender is neither
+    a host of the service nor a balancer nor a raiser named in the settings.
+    """
+    event = _parsed(text)
+    service = _service(event.get("tag"), settings)
+    data = event.get("data")
+    sender = data.get("id") if isinstance(data, dict) else None
+    if not _may_raise(sender, service, settings, nodegroups):
+        raise EventRefused(f"{shown(sender)} may not raise an alert for {service}")
+    payload = data.get("data") if isinstance(data, dict) and len(str(text)) <= MAX_EVENT_CHARS else None
+    reason = payload.get("reason") if isinstance(payload, dict) else None
+    return {"service": service, "reason": clean_reason(reason), "by": str(sender), "at": now or _now()}
+
+
+def _parsed(text: object) -> dict[str, Any]:
+    try:
+        event = json.loads(text) if isinstance(text, str) else None
+    except (ValueError, RecursionError):
+        event = None
+    if not isinstance(event, dict):
+        raise EventRefused("the event is not a JSON object")
+    return event
+
+
+def _service(tag: object, settings: Settings) -> str:
+    match = TAG.match(tag) if isinstance(tag, str) else None
+    if not match or not SERVICE_NAME.match(match[1]):
+        raise EventRefused(f"the tag {shown(tag)} is not release/<service>/alert")
+    if match[1] not in settings.services:
+        raise EventRefused(f"there is no service {shown(match[1])}")
+    return match[1]
+
+
+def _may_raise(sender: object, service: str, settings: Settings, nodegroups: dict[str, object]) -> bool:
+    if not isinstance(sender, str) or len(sender) > 253:
+        return False
+    hosts = settings.services[service]
+    targets = (hosts.stable, hosts.canary, settings.balancers, settings.alert_raisers)
+    return any(sluice_nodegroups.matches(target, sender, nodegroups) for target in targets)
+
+
+def clean_reason(reason: object) -> str:
+    """`reason` if it is one printable line of at most 200 characters, else a default text."""
+    if isinstance(reason, str) and reason.strip() and len(reason) <= REASON_LIMIT and reason.isprintable():
+        return reason.strip()
+    return DEFAULT_REASON
+
+
+def raise_everywhere(alert: dict[str, str], settings: Settings, balancers: dict[str, str]) -> Outcome:
+    """
+    Raise `alert` in Redis and at each of `balancers` (id to address) at the same time.
+
+    Returns what each door said: `ok` or why not. Never raises and never takes longer than the timeouts:
+    a dead door must not hold up the others.
+    """
+    body = json.dumps({"service": alert["service"], "reason": alert["reason"]})
+    doors: dict[str, Callable[[], None]] = {"redis": lambda: _set_key(alert, settings)}
+    for id_, address in balancers.items():
+        doors[id_] = lambda address=address: _post(address, body, settings)  # type: ignore[misc]
+    return _together(doors)
+
+
+def _together(doors: dict[str, Callable[[], None]]) -> Outcome:
+    outcome: Outcome = dict.fromkeys(doors, f"no answer in {TIMEOUT_SECONDS:g} s")
+
+    def knock(name: str, door: Callable[[], None]) -> None:
+        try:
+            door()
+            outcome[name] = "ok"
+        except Exception as error:
+            outcome[name] = str(error) or type(error).__name__
+
+    threads = [threading.Thread(target=knock, args=item, daemon=True) for item in doors.items()]
+    for thread in threads:
+        thread.start()
+    deadline = monotonic() + 2 * TIMEOUT_SECONDS
+    for thread in threads:
+        thread.join(max(0.0, deadline - monotonic()))
+    return dict(outcome)
+
+
+def _set_key(alert: dict[str, str], settings: Settings) -> None:
+    value = json.dumps({key: alert[key] for key in ("reason", "by", "at")})
+    with Redis(settings.redis) as redis:
+        redis.call("SET", alert_key(alert["service"]), value)
+
+
+def _post(address: str, body: str, settings: Settings) -> None:
+    connection = http.client.HTTPConnection(address, settings.alert_port, timeout=TIMEOUT_SECONDS)
+    try:
+        headers = {"Authorization": f"Bearer {settings.alert_token}", "Content-Type": "application/json"}
+        connection.request("POST", "/alert", body, headers)
+        response = connection.getresponse()
+        if response.status != 200:
+            raise EventRefused(f"HTTP {response.status} from {address}:{settings.alert_port}/alert")
+    finally:
+        connection.close()
+
+
+def _now() -> str:
+    return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")

@@ -1,0 +1,117 @@
+"""
+The machines, seen from the master: who is there, where they are, and asking them to do something.
+
+The one `sluice_*` module that calls Salt. It takes the master's options as an argument, not as a dunder.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+import salt.cache  # type: ignore[import-untyped]
+import salt.client  # type: ignore[import-untyped]
+import salt.utils.minions  # type: ignore[import-untyped]
+import sluice_balancers
+import sluice_nodegroups
+from sluice_errors import ReleaseError
+
+MINE_FUNCTION = "sluice_address"
+# A minion that is alive answers a ping in well under a second; five cover a loaded one.
+PING_SECONDS = 5
+CALL_SECONDS = 30
+# How long to ask a silent minion whether it is still at it (Salt's default of 10 is for big fleets).
+GATHER_SECONDS = 4
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What one minion said. `error` is None if all went well."""
+
+    value: Any = None
+    error: str | None = None
+
+
+class Fleet:
+    """The accepted minions of the master whose options these are."""
+
+    def __init__(self, opts: dict[str, Any]) -> None:
+        self.opts = opts
+        self.nodegroups: dict[str, object] = opts.get("nodegroups") or {}
+
+    def members(self, target: str) -> list[str]:
+        """The accepted minions that `target` holds, by id."""
+        found = salt.utils.minions.CkMinions(self.opts).check_minions("*", "glob")
+        return sluice_nodegroups.members(target, found["minions"], self.nodegroups)
+
+    def needed(self, target: str, what: str) -> list[str]:
+        """The same, but ReleaseError if there is none."""
+        found = self.members(target)
+        if not found:
+            raise ReleaseError(
+                f"There is no {what}: no accepted minion in {target}. Accept its key (salt-key -L) or "
+                "correct the nodegroup."
+            )
+        return found
+
+    def addresses(self, target: str) -> dict[str, str]:
+        """The address of each host in `target` that the mine has a usable one for. No network, no pillar."""
+        cache = salt.cache.factory(self.opts)
+        ids = sluice_nodegroups.members(target, cache.list("mine"), self.nodegroups)
+        found = {id_: sluice_balancers.mine_address(_mined(cache.fetch("mine", id_))) for id_ in ids}
+        return {id_: address for id_, address in found.items() if address}
+
+    def address(self, id_: str) -> str:
+        """The address of one host; ReleaseError if the mine has none."""
+        found = self.addresses(f"L@{id_}").get(id_)
+        if not found:
+            raise ReleaseError(f"The address of {id_} is not known. Refresh it: salt {id_} mine.update")
+        return found
+
+    def call(
+        self, ids: Iterable[str], fun: str, *args: object, timeout: int = CALL_SECONDS, **kwargs: object
+    ) -> dict[str, Answer]:
+        """Run `fun` on the minions `ids` and wait. Every id is in the result, silent ones with an error."""
+        wanted = list(ids)
+        with salt.client.LocalClient(mopts=self.opts) as client:
+            got = client.cmd(
+                wanted,
+                fun,
+                arg=args,
+                kwarg=kwargs,
+                tgt_type="list",
+                timeout=timeout,
+                full_return=True,
+                gather_job_timeout=GATHER_SECONDS,
+            )
+        return {id_: _answer(got.get(id_), timeout) for id_ in wanted}
+
+    def ask(
+        self, ids: Iterable[str], fun: str, *args: object, timeout: int = CALL_SECONDS, **kwargs: object
+    ) -> dict[str, Any]:
+        """Like `call`, but returns the values; ReleaseError with the first error if there was one."""
+        answers = self.call(ids, fun, *args, timeout=timeout, **kwargs)
+        for id_, answer in answers.items():
+            if answer.error is not None:
+                raise ReleaseError(f"{id_}: {fun} failed: {answer.error}")
+        return {id_: answer.value for id_, answer in answers.items()}
+
+
+def _mined(data: object) -> object:
+    return data.get(MINE_FUNCTION) if isinstance(data, dict) else None
+
+
+def _answer(got: object, timeout: int) -> Answer:
+    if not isinstance(got, dict) or "ret" not in got:
+        return Answer(error=f"does not answer within {timeout} s (is its salt-minion running?)")
+    if got.get("retcode", 0) != 0:
+        return Answer(got["ret"], error=one_line(got["ret"]))
+    return Answer(got["ret"])
+
+
+def one_line(value: object, limit: int = 400) -> str:
+    """The gist of what a minion returned as an error: no traceback, one line."""
+    lines = [line.strip() for line in str(value).splitlines() if line.strip()]
+    is_trace = bool(lines) and lines[0].startswith(("Traceback", "The minion function"))
+    text = lines[-1] if is_trace else " ".join(lines)
+    text = text.removeprefix("ERROR: ").removeprefix("Error: ")
+    return text if len(text) <= limit else text[:limit] + "..."
