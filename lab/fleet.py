@@ -95,7 +95,7 @@ def prepare(lab: Lab, image: str) -> None:
 
 def bootstrap_master(lab: Lab) -> None:
     """Provision the master as a user would on theirs: masterless, from the checkout."""
-    apply = ["salt-call", "--local", "-c", "/srv/sluice/conf/local", "--retcode-passthrough",
+    apply = ["salt-call", "--local", "-c", "/srv/sluice/conf/local/lab", "--retcode-passthrough",
              "--state-output=changes", "state.apply", "master"]
     machines.check_in(lab, "master", apply, timeout=300)
 

@@ -75,6 +75,6 @@ def inherit_npm(root: Path) -> None:
     """npm's settings of this computer: registry, proxies, certificates."""
     npmrc = Path.home() / ".npmrc"
     if npmrc.exists():
-        target = root / "root/.npmrc"
+        target = root / "etc/npmrc"
         shutil.copy(npmrc, target)
-        target.chmod(0o600)
+        target.chmod(0o644)

@@ -1,0 +1,2 @@
+checkbox:
+  track: stable

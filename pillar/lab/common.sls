@@ -1,0 +1,6 @@
+# For every machine of the lab: its address reaches the others through the mine.
+{%- import_yaml "addresses.sls" as fleet %}
+mine_functions:
+  sluice_address:
+    - mine_function: network.ip_addrs
+    - cidr: {{ fleet.lab.network }}

@@ -1,0 +1,3 @@
+{%- import_yaml "addresses.sls" as fleet %}
+redis:
+  bind: {{ fleet.lab.addresses["redis-1"] }}

@@ -1,0 +1,24 @@
+# What the release side on the master knows of each service, and what `state.orchestrate canary` ships.
+{%- import_yaml "addresses.sls" as fleet %}
+canary:
+  service: checkbox
+  version: v2
+release_settings:
+  redis:
+    host: {{ fleet.lab.addresses["redis-1"] }}
+  services:
+    checkbox:
+      stable: N@checkbox_stable
+      canary: N@checkbox_canary
+      state: checkbox
+      source: git://{{ fleet.lab.addresses["git-1"] }}/checkbox
+      health_path: /health
+      port: 80
+      probe:
+        count: 60
+        paths: [/health, /api/study/listing, /getPic]
+        max_error_ratio: 0.0
+        max_p95_ms: 250
+        version_header: X-Checkbox-Version
+      needs:
+        - {name: MongoDB, kind: mongodb, host: {{ fleet.lab.addresses["checkbox-1"] }}, port: 27017}

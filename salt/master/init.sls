@@ -1,0 +1,77 @@
+# The Salt master of a fleet, from a checkout of this repository on the same machine.
+{%- from "master/map.jinja" import master with context %}
+{%- import_yaml "master/release.yaml" as release_defaults %}
+{%- set release = salt["pillar.get"]("release_settings", default=release_defaults, merge=True) %}
+
+{%- for name in ["roots", "nodegroups", "sluice", "reactor", "engines"] %}
+master-config-{{ name }}:
+  file.managed:
+    - name: /etc/salt/master.d/{{ name }}.conf
+    - source: {{ master.checkout }}/conf/master.d/{{ name }}.conf
+    - template: jinja
+    - context: {{ {"checkout": master.checkout, "published": master.published, "environment": master.environment} | json }}
+    - mode: '0644'
+    - watch_in:
+      - service: master-service
+{%- endfor %}
+
+{%- for source, name in [("conf/minion.d/sluice.conf", "minion.d/sluice.conf"), ("requirements/balancer.lock", "balancer/requirements.lock"), ("requirements/mongodb-lab.lock", "mongodb/requirements.lock")] %}
+master-publishes-{{ name }}:
+  file.managed:
+    - name: {{ master.published }}/{{ name }}
+    - source: {{ master.checkout }}/{{ source }}
+    - makedirs: True
+{%- endfor %}
+
+master-build-tool:
+  file.managed:
+    - name: /usr/local/lib/sluice/publish-balancer
+    - source: salt://master/files/publish-balancer
+    - makedirs: True
+    - mode: '0755'
+
+# The balancer's package reaches its machines as a wheel.
+master-balancer-wheel:
+  cmd.run:
+    - name: /usr/local/lib/sluice/publish-balancer {{ grains["pythonexecutable"] }} {{ master.checkout }} {{ master.published }}/balancer
+    - unless: /usr/local/lib/sluice/publish-balancer --check {{ master.checkout }} {{ master.published }}/balancer
+    - require:
+      - file: master-build-tool
+      - file: master-publishes-balancer/requirements.lock
+
+# The runners speak to Redis with Salt's own python.
+master-redis-client:
+  cmd.run:
+    - name: {{ grains["pythonexecutable"] }} -m pip install --quiet redis
+    - unless: {{ grains["pythonexecutable"] }} -c 'import redis'
+
+master-state-directory:
+  file.directory:
+    - name: /var/lib/sluice
+    - mode: '0750'
+
+master-release-settings:
+  file.serialize:
+    - name: /etc/sluice/release.json
+    - dataset: {{ release | json }}
+    - serializer: json
+    - makedirs: True
+    - mode: '0600'
+    - dir_mode: '0755'
+    - show_changes: False
+
+master-service:
+  service.running:
+    - name: salt-master
+    - enable: True
+    - require:
+      - file: master-release-settings
+      - cmd: master-redis-client
+
+# The minion on the master itself, so that the fleet's highstate covers it.
+master-minion-service:
+  service.running:
+    - name: salt-minion
+    - enable: True
+    - require:
+      - service: master-service

@@ -1,0 +1,22 @@
+# The document database, from the provider that pillar names.
+{%- from "mongodb/map.jinja" import mongodb with context %}
+{%- if mongodb.provider == "external" %}
+mongodb-external:
+  test.nop:
+    - name: mongodb:provider is external; nothing to install
+{%- elif mongodb.provider == "mongodb_org" or (mongodb.provider == "secantus" and mongodb.lab) %}
+include:
+  - mongodb.{{ mongodb.provider }}
+{%- elif mongodb.provider == "secantus" %}
+mongodb-provider:
+  test.fail_without_changes:
+    - name: >-
+        mongodb:provider secantus is for the lab and must not keep real data. Want mongodb_org or external;
+        a lab says so with mongodb:lab true.
+    - failhard: True
+{%- else %}
+mongodb-provider:
+  test.fail_without_changes:
+    - name: {{ ("mongodb:provider is " ~ mongodb.provider ~ "; want mongodb_org, secantus (lab) or external") | json }}
+    - failhard: True
+{%- endif %}

@@ -1,0 +1,19 @@
+# Role -> states; roles are the nodegroups of conf/master.d/nodegroups.conf.
+base:
+  '*':
+    - minion
+  master:
+    - match: nodegroup
+    - master
+  redis:
+    - match: nodegroup
+    - redis
+  mongodb:
+    - match: nodegroup
+    - mongodb
+  checkbox:
+    - match: nodegroup
+    - checkbox
+  balancer:
+    - match: nodegroup
+    - balancer

@@ -1,0 +1,54 @@
+'use strict';
+// Stand-in for checkbox.io's server: same routes, environment and database as the real one, plus /getPic,
+// /health and the header X-Checkbox-Version. version.json names the version and the faults it was built with.
+const express = require('express');
+const studies = require('./studies');
+const { client, site } = require('./db');
+const build = require('./version.json');
+const picture = require('./picture');
+
+const app = express();
+let answered = 0;
+
+app.disable('x-powered-by');
+app.use((req, res, next) => {
+  res.set('X-Checkbox-Version', build.version);
+  next();
+});
+
+app.get('/health', async (req, res) => {
+  try {
+    await site().command({ ping: 1 }, { timeoutMS: 800 });
+    res.json({ status: 'ok', version: build.version });
+  } catch (error) {
+    res.status(503).json({ status: 'no database', version: build.version });
+  }
+});
+
+// The faults of a bad build: slow, and every so manieth answer an error.
+app.use((req, res, next) => {
+  answered += 1;
+  const broken = build.error_every > 0 && answered % build.error_every === 0;
+  setTimeout(() => (broken ? res.status(500).json({ error: 'bad build' }) : next()), build.delay_ms);
+});
+
+app.use(express.json({ limit: '1mb' }));
+app.use(express.urlencoded({ extended: false }));
+app.use('/api/study', studies);
+app.get('/getPic', (req, res) => res.type('png').send(picture));
+app.use((error, req, res, next) => {
+  const status = error.status || 503;
+  console.error(`${req.method} ${req.path}: ${error.message}`);
+  res.status(status).json({ error: status === 503 ? 'database not available' : 'bad request' });
+});
+
+const server = app.listen(Number(process.env.APP_PORT || 3002), () => {
+  console.log(`checkbox ${build.version} listens on ${server.address().port}`);
+});
+// Longer than a proxy in front keeps idle connections, so that this side never closes one first.
+server.keepAliveTimeout = 90000;
+
+process.on('SIGTERM', () => {
+  server.close(() => client.close().finally(() => process.exit(0)));
+  setTimeout(() => server.closeIdleConnections(), 100);
+});
