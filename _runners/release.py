@@ -2,8 +2,8 @@
 Ship a service to its canary, look at it, and stop it.
 
 The steps `check`, `start`, `drain`, `verify`, `admit`, `confirm` and `fail` belong to `salt/canary.sls`;
-`status`, `clear` and `abort` are for operators; `alert` is called by the reactor. What they do stands in
-`_utils/sluice_*.py`; here is only the edge to Salt.
+`status`, `clear` and `abort` are for operators; `alert`, `push` and `ready` are called by the reactor. What
+they do stands in `_utils/sluice_*.py`; here is only the edge to Salt.
 """
 
 import functools
@@ -14,12 +14,16 @@ import sluice_alert
 import sluice_config
 import sluice_orders
 import sluice_ready
+import sluice_states
 import sluice_status
 from sluice_errors import EventRefused, ReleaseError
 from sluice_fleet import Fleet
 from sluice_steps import Steps
 
 log = logging.getLogger(__name__)
+
+# A first application installs packages; a mere change of weights takes about two seconds.
+PUSH_SECONDS = 300
 
 
 class Failed(salt.exceptions.NotImplemented):
@@ -39,7 +43,7 @@ def _for_users(function):
         try:
             return function(*args, **kwargs)
         except ReleaseError as error:
-            log.error("release.%s: %s", function.__name__, error)
+            log.info("release.%s: %s", function.__name__, error)
             raise Failed(str(error)) from error
 
     return edge
@@ -146,7 +150,8 @@ def _last_state_run():
     """What the minions returned to the latest state run this orchestration ordered, by minion id."""
     jobs = __salt__["jobs.list_jobs"](search_function="state.*", outputter=None, display_progress=False)
     latest = max(jobs, default=None)
-    return __salt__["jobs.lookup_jid"](latest, display_progress=False) if latest else {}
+    found = __salt__["jobs.lookup_jid"](latest) if latest else {}
+    return found["data"] if set(found) == {"data", "outputter"} else found
 
 
 @_for_users
@@ -187,6 +192,39 @@ def clear(service):
     return sluice_orders.clear(_steps(service))
 
 
+def push():
+    """
+    Apply the balancer state everywhere, because pillar changed. Called by reactor/pillar.sls.
+
+    CLI Example:
+
+    .. code-block:: bash
+
+        salt-run release.push
+
+    Returns the balancers' ids with None, or why one refused; refusals are logged as errors as well.
+    """
+    fleet = Fleet(__opts__)
+    answers = fleet.call(
+        fleet.members(_settings().balancers), "state.apply", "balancer", queue=True, timeout=PUSH_SECONDS
+    )
+    refused = {id_: sluice_states.refusal(answer) for id_, answer in answers.items()}
+    for id_, why in refused.items():
+        if why:
+            log.error("release.push: %s keeps its last good configuration: %s", id_, why)
+    return refused
+
+
+def ready():
+    """
+    Do nothing, so that everything is loaded before the first alert. Called by reactor/ready.sls.
+
+    CLI Example: none.
+    """
+    _settings()
+    return True
+
+
 @_for_users
 def status(service=None):
     """
@@ -210,12 +248,17 @@ def status(service=None):
     services = [settings.service(service)] if service else list(settings.services.values())
     reports = sluice_status.gather(settings, services, Fleet(__opts__))
     failed = any(report["problems"] for report in reports.values())
-    if __opts__.get("__cli") == "salt-run" and __opts__.get("output") in (None, "nested", "text", "txt"):
+    if _is_read_by_a_human("release.status"):
         text = sluice_status.text(reports)
         if failed:
             raise Failed(text)
         return text
     return reports | ({"retcode": 1} if failed else {})
+
+
+def _is_read_by_a_human(function):
+    """True if this is `salt-run <function>` and no machine format was asked for."""
+    return __opts__.get("fun") == function and __opts__.get("output") in (None, "nested", "text", "txt")
 
 
 def alert(event=None):

@@ -20,6 +20,8 @@ from sluice_errors import EventRefused
 from sluice_redis import TIMEOUT_SECONDS, Redis, alert_key
 
 TAG = re.compile(r"release/([^/]+)/alert\Z")
+# What a minion id may look like. The globs of a nodegroup alone would also hold "canary-1\n".
+SENDER = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,252}\Z")
 REASON_LIMIT = 200
 DEFAULT_REASON = "alert raised by a Salt event without a usable reason"
 # A true alert is a few hundred bytes. What is larger is not read; who sent it still counts.
@@ -66,7 +68,7 @@ def _service(tag: object, settings: Settings) -> str:
 
 
 def _may_raise(sender: object, service: str, settings: Settings, nodegroups: dict[str, object]) -> bool:
-    if not isinstance(sender, str) or len(sender) > 253:
+    if not isinstance(sender, str) or not SENDER.match(sender):
         return False
     hosts = settings.services[service]
     targets = (hosts.stable, hosts.canary, settings.balancers, settings.alert_raisers)

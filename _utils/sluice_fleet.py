@@ -101,8 +101,8 @@ def _mined(data: object) -> object:
 
 
 def _answer(got: object, timeout: int) -> Answer:
-    if not isinstance(got, dict) or "ret" not in got:
-        return Answer(error=f"does not answer within {timeout} s (is its salt-minion running?)")
+    if not isinstance(got, dict) or "ret" not in got or got.get("out") == "no_return":
+        return Answer(error=f"no answer within {timeout} s (is its salt-minion running?)")
     if got.get("retcode", 0) != 0:
         return Answer(got["ret"], error=one_line(got["ret"]))
     return Answer(got["ret"])

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from sluice_fleet import one_line
+from sluice_fleet import Answer, one_line
 
 
 def failure(returned: object) -> str | None:
@@ -22,6 +22,13 @@ def failure(returned: object) -> str | None:
         return None
     first = causes[0]
     return f"{first.get('__id__', 'a state')}: {one_line(first.get('comment', ''))}{_output(first)}"
+
+
+def refusal(answer: Answer) -> str | None:
+    """Why a minion did not apply its states, from the way it answered; None if it did."""
+    if answer.error is None or isinstance(answer.value, (dict, list)):
+        return failure(answer.value) or answer.error
+    return answer.error
 
 
 def _in_order(returned: dict[str, Any]) -> list[dict[str, Any]]:

@@ -128,9 +128,10 @@ def master(salt_factories, outside, release_settings, pillar_tree):
         "reactor": [
             {"release/*/alert": [str(REPO / "reactor/alert.sls")]},
             {"sluice/pillar/changed": [str(REPO / "reactor/pillar.sls")]},
+            {"sluice/master/ready": [str(REPO / "reactor/ready.sls")]},
         ],
         "engines": [{"pillar_watch": {"root": str(pillar_tree)}}],
-        "open_mode": False,
+        "reactor_refresh_interval": 31536000,
         "auto_accept": True,
         "timeout": 5,
         "log_level_logfile": "info",

@@ -2,6 +2,7 @@
 
 import json
 import time
+from pathlib import Path
 
 import pytest
 import salt.config
@@ -26,8 +27,12 @@ def from_minion(bus, payload, id_="canary-1", tag=TAG):
 def sentinel(world, bus, eventually):
     """Send a proper alert after the hostile ones: when it is through, they all were looked at."""
     from_minion(bus, {"reason": "sentinel"})
-    eventually(lambda: world.balancer.alert and world.redis.call("EXISTS", KEY), 20, "the sentinel alert")
-    return [body["reason"] for path, body in world.balancer.calls if path == "/alert"]
+
+    def heard():
+        return [body["reason"] for path, body in world.balancer.calls if path == "/alert"]
+
+    eventually(lambda: "sentinel" in heard(), 20, "the sentinel alert")
+    return heard()
 
 
 def test_minion_raises_an_alert_with_salt_call(world, fleet, eventually):
@@ -76,14 +81,14 @@ HOSTILE_REASONS = {
 
 
 @pytest.mark.parametrize("reason", HOSTILE_REASONS.values(), ids=HOSTILE_REASONS)
-def test_hostile_reason_is_an_alert_and_nothing_else(world, bus, eventually, tmp_path, reason):
-    """An alert of a host that may raise one counts, whatever its text; the text is used as text or not at all."""
+def test_hostile_reason_is_an_alert_and_nothing_else(world, bus, eventually, reason):
+    """An alert of a host that may raise one counts; its text is used as text or not at all."""
     from_minion(bus, {"reason": reason})
     eventually(lambda: world.balancer.alert, 20, "the alert")
     heard = world.balancer.alert["reason"]
     printable = isinstance(reason, str) and reason.isprintable() and len(reason) <= 200
     assert heard == (reason if printable else "alert raised by a Salt event without a usable reason")
-    assert not tmp_path.joinpath("/tmp/sluice-pwned").exists()
+    assert not Path("/tmp/sluice-pwned").exists()
 
 
 @pytest.mark.parametrize(
@@ -97,7 +102,7 @@ def test_payload_of_any_shape_is_an_alert_without_a_reason(world, bus, eventuall
     assert world.balancer.alert["reason"] == "alert raised by a Salt event without a usable reason"
 
 
-def test_events_that_are_no_alerts_change_nothing_and_run_nothing(world, bus, eventually, master):
+def test_events_that_are_no_alerts_change_nothing_and_run_nothing(world, bus, eventually):
     payload = {"reason": "must not be heard"}
     for id_ in ("redis-1", "", "*", "canary-1\n", "../canary-1", "CANARY-1", 7, None, ["canary-1"], {}):
         from_minion(bus, payload, id_=id_)
@@ -116,9 +121,7 @@ def test_events_that_are_no_alerts_change_nothing_and_run_nothing(world, bus, ev
         from_minion(bus, payload, tag=tag)
     bus.fire_event({"data": payload}, TAG)
     bus.fire_event({"id": {"canary-1": 1}, "data": payload}, TAG)
-    reasons = sentinel(world, bus, eventually)
-    assert set(reasons) == {"sentinel"}
-    assert "__import__" not in master.config_file
+    assert sentinel(world, bus, eventually) == ["sentinel"]
 
 
 def test_one_balancer_with_a_hostile_address_in_the_mine_is_left_out():

@@ -132,6 +132,7 @@ class FakeService(_Server):
     """The canary's application."""
 
     def __init__(self):
+        self.counting = threading.Lock()
         self.reset()
         super().__init__()
 
@@ -145,9 +146,11 @@ class FakeService(_Server):
     class handler(_Quiet):  # noqa: N801
         def do_GET(self):
             fake = self.fake
-            fake.requests += 1
+            with fake.counting:
+                fake.requests += 1
+                number = fake.requests
             time.sleep(fake.delay)
-            bad = fake.bad_every and fake.requests % fake.bad_every == 0
+            bad = fake.bad_every and number % fake.bad_every == 0
             status = 503 if self.path == "/health" and not fake.healthy else 500 if bad else 200
             self.answer(status, {}, [("X-Checkbox-Version", fake.version)])
 
