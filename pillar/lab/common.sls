@@ -4,3 +4,7 @@ mine_functions:
   sluice_address:
     - mine_function: network.ip_addrs
     - cidr: {{ fleet.lab.network }}
+
+# The images bring the packages along, and the lists that name them.
+packages:
+  lists_valid_seconds: 31536000

@@ -2,7 +2,8 @@
 nginx-package:
   pkg.installed:
     - name: nginx-light
-    - refresh: False
+    - refresh: True
+    - cache_valid_time: {{ salt["pillar.get"]("packages:lists_valid_seconds", 86400) }}
     - install_recommends: False
 
 nginx-no-default-site:

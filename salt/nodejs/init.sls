@@ -4,5 +4,6 @@ nodejs-package:
     - pkgs:
       - nodejs
       - npm
-    - refresh: False
+    - refresh: True
+    - cache_valid_time: {{ salt["pillar.get"]("packages:lists_valid_seconds", 86400) }}
     - install_recommends: False

@@ -4,7 +4,8 @@
 redis-package:
   pkg.installed:
     - name: redis-server
-    - refresh: False
+    - refresh: True
+    - cache_valid_time: {{ salt["pillar.get"]("packages:lists_valid_seconds", 86400) }}
     - install_recommends: False
 
 redis-config:
