@@ -8,7 +8,9 @@ a process is, however its parent died.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 ROOT = Path("/sys/fs/cgroup")
@@ -28,11 +30,11 @@ def folders(group: str, root: Path = ROOT) -> list[Path]:
     return [tree / group for tree in hierarchies(root)]
 
 
-def joined(group: str, words: list[str]) -> list[str]:
+def joined(group: str, words: list[str], root: Path = ROOT) -> list[str]:
     """The words that run a command inside a group, which is made if need be."""
-    for folder in folders(group):
+    for folder in folders(group, root):
         folder.mkdir(parents=True, exist_ok=True)
-    files = [str(folder / "cgroup.procs") for folder in folders(group)]
+    files = [str(folder / "cgroup.procs") for folder in folders(group, root)]
     return ["/bin/sh", "-c", JOIN, "join", *files, "--", *words]
 
 
@@ -42,9 +44,9 @@ def pids(group: str, root: Path = ROOT) -> set[int]:
 
 
 def pids_below(folder: Path) -> Iterator[int]:
-    for procs in folder.glob("**/cgroup.procs"):
+    for place, _, _ in os.walk(folder):
         try:
-            yield from map(int, procs.read_text().split())
+            yield from map(int, Path(place, "cgroup.procs").read_text().split())
         except OSError:  # removed while we looked
             continue
 
@@ -52,8 +54,10 @@ def pids_below(folder: Path) -> Iterator[int]:
 def remove(group: str, root: Path = ROOT) -> None:
     """Remove a group without processes, with the groups below it; whatever is busy stays."""
     for folder in folders(group, root):
-        for below in sorted((path for path in folder.glob("**/") if path.exists()), reverse=True):
-            try:
-                below.rmdir()
-            except OSError:
-                continue
+        for place, _, _ in os.walk(folder, topdown=False):
+            with suppress(OSError):
+                os.rmdir(place)
+
+
+def exists(group: str, root: Path = ROOT) -> bool:
+    return any(folder.exists() for folder in folders(group, root))

@@ -3,38 +3,38 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import subprocess
 from pathlib import Path
 
-from lab import machines
+from lab import disks, files, identity
 from lab.errors import LabError
 from lab.settings import CHECKOUT, Lab
 
+ADDRESSES = "pillar/lab/addresses.sls"
 
-def push(lab: Lab) -> None:
+
+def push(lab: Lab, source: Path = CHECKOUT) -> int:
     """
-    Copy the tree, without what git ignores, to the master; what was there before is replaced in one
-    rename, edits made on the master included.
+    Make /srv/sluice on the master equal to the tree, without what git ignores.
+
+    Files that differ are replaced one by one, each in one rename, and files that are not in the tree are
+    removed: what was edited on the master is gone, and a master that is running never finds the tree missing.
+
+    Returns how many files changed.
     """
-    root = machines.root(lab, "master")
-    if not (root / "srv").exists():
-        raise LabError(f"no master in lab '{lab.name}'; start the lab with `make lab-up`")
-    new, old, place = (root / "srv" / name for name in ("sluice.new", "sluice.old", "sluice"))
-    for leftover in (new, old):
-        shutil.rmtree(leftover, ignore_errors=True)
-    new.mkdir(parents=True)
-    copy_tree(CHECKOUT, new)
-    (new / "pillar/lab").mkdir(parents=True, exist_ok=True)
-    (new / "pillar/lab/addresses.sls").write_text(addresses(lab))
-    if place.exists():
-        place.rename(old)
-    new.rename(place)
-    shutil.rmtree(old, ignore_errors=True)
+    place = disks.root(lab, identity.MASTER) / "srv/sluice"
+    if not place.parent.exists():
+        raise LabError(f"no master in lab '{lab.name}'; start the lab with `lab up` (or `make lab-up`)")
+    wanted = tree(source)
+    changed = sum(copy(source / name, place / name) for name in wanted if name != ADDRESSES)
+    changed += put(place / ADDRESSES, addresses(lab))
+    return changed + clear(place, {*wanted, ADDRESSES})
 
 
-def copy_tree(source: Path, target: Path) -> None:
-    """Copy the files git tracks or would track; symlinks stay symlinks."""
+def tree(source: Path) -> list[str]:
+    """The files git tracks or would track, as far as they are there."""
     # The tree may belong to the user behind sudo; git would refuse to read it otherwise.
     listed = subprocess.run(
         ["git", "-c", f"safe.directory={source}", "-C", str(source), "ls-files",
@@ -43,10 +43,61 @@ def copy_tree(source: Path, target: Path) -> None:
     )
     if listed.returncode != 0:
         raise LabError(f"{source}: not a git checkout: {listed.stderr.decode(errors='replace').strip()}")
-    for name in sorted(set(filter(None, listed.stdout.decode().split("\0")))):
-        if (source / name).exists() or (source / name).is_symlink():
-            (target / name).parent.mkdir(parents=True, exist_ok=True)
-            shutil.copy2(source / name, target / name, follow_symlinks=False)
+    names = sorted(set(filter(None, os.fsdecode(listed.stdout).split("\0"))))
+    return [name for name in names if (source / name).is_symlink() or (source / name).is_file()]
+
+
+def copy(source: Path, target: Path) -> bool:
+    """Make one file or symlink equal to another; True if it was not."""
+    if not source.exists() and not source.is_symlink():  # gone since the tree was listed
+        return False
+    if source.is_symlink():
+        pointed = os.readlink(source)
+        if target.is_symlink() and os.readlink(target) == pointed:
+            return False
+        make_way(target)
+        files.link(target, pointed)
+        return True
+    mode = 0o755 if source.stat().st_mode & 0o100 else 0o644
+    return put(target, source.read_bytes(), mode)
+
+
+def put(target: Path, content: str | bytes, mode: int = 0o644) -> bool:
+    """Write a file if it differs; True if it did."""
+    data = content.encode() if isinstance(content, str) else content
+    same = (not target.is_symlink() and target.is_file() and target.stat().st_mode & 0o777 == mode
+            and target.read_bytes() == data)
+    if not same:
+        make_way(target)
+        files.write(target, data, mode)
+    return not same
+
+
+def make_way(target: Path) -> None:
+    """Remove a directory where a file is to be, and a file where a directory is to be."""
+    if target.is_dir() and not target.is_symlink():
+        shutil.rmtree(target)
+    for above in target.parents:
+        if above.is_symlink() or above.is_file():
+            above.unlink()
+            return
+        if above.exists():
+            return
+
+
+def clear(place: Path, wanted: set[str]) -> int:
+    """Remove what is not wanted, and directories that are empty then; returns how many files went."""
+    gone = 0
+    for folder, folders, names in os.walk(place, topdown=False):
+        here = Path(folder)
+        for name in [*names, *(one for one in folders if (here / one).is_symlink())]:
+            if str((here / name).relative_to(place)) not in wanted:
+                (here / name).unlink()
+                # Byte code that Python wrote beside the modules is no edit of the tree.
+                gone += "__pycache__" not in here.parts
+        if not any(here.iterdir()):
+            here.rmdir()
+    return gone
 
 
 def addresses(lab: Lab) -> str:
@@ -58,4 +109,5 @@ def addresses(lab: Lab) -> str:
             "addresses": {machine.id: machine.address for machine in lab.machines},
         }
     }
-    return "# Written by the lab for its own network.\n" + json.dumps(pillar, indent=2) + "\n"
+    note = "# The lab writes this file for its own network when it copies the checkout to the master.\n"
+    return note + json.dumps(pillar, indent=2) + "\n"

@@ -2,45 +2,47 @@
 
 from __future__ import annotations
 
-import fcntl
 import json
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 
-from lab import checkout, identity, images, machines, network, precheck, repositories
+from lab import (
+    cgroups,
+    checkout,
+    disks,
+    files,
+    host,
+    identity,
+    images,
+    machines,
+    network,
+    pids,
+    precheck,
+    repositories,
+)
 from lab.errors import LabError
-from lab.process import run, say, step, wait_until
-from lab.settings import Lab
+from lab.process import say, step, wait_until
+from lab.settings import Lab, record
 
 ANSWER_SECONDS = 90
 
 
-@contextmanager
-def locked(lab: Lab) -> Iterator[None]:
-    """Only one `up` or `down` at a time on this computer."""
-    lab.state_root.mkdir(parents=True, exist_ok=True)
-    with open(lab.state_root / "lock", "w") as handle:
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            say("waiting for another lab command to end ...")
-            fcntl.flock(handle, fcntl.LOCK_EX)
-        yield
-
-
-def each(lab: Lab, do: Callable[[str], object]) -> None:
+def each(ids: Iterable[str], do: Callable[[str], object]) -> None:
     """Do something to every machine, in parallel; all errors in one LabError."""
-    with ThreadPoolExecutor(len(lab.machines)) as pool:
-        futures = [pool.submit(do, machine.id) for machine in lab.machines]
-    errors = [future.exception() for future in futures]
-    told = [str(error) for error in errors if isinstance(error, LabError)]
+    wanted = list(ids)
+    with ThreadPoolExecutor(max(1, len(wanted))) as pool:
+        futures = [pool.submit(do, machine_id) for machine_id in wanted]
+    errors = [error for error in (future.exception() for future in futures) if error]
     for error in errors:
-        if error is not None and not isinstance(error, LabError):
+        if not isinstance(error, LabError):
             raise error
-    if told:
-        raise LabError("\n".join(told))
+    if errors:
+        raise LabError("\n".join(str(error) for error in errors))
+
+
+def ids(lab: Lab) -> list[str]:
+    return [machine.id for machine in lab.machines]
 
 
 def up(lab: Lab) -> None:
@@ -51,43 +53,46 @@ def up(lab: Lab) -> None:
     `up` goes on from it.
     """
     precheck.check(lab)
-    with locked(lab):
-        image = choose_image(lab)
+    with files.locked(lab.name):
+        record(lab)
+        choose_image(lab)
         with step(f"network {lab.bridge} {lab.network}"):
             network.up(lab)
-        prepare(lab, image)
         with step(f"boot of {len(lab.machines)} machines"):
-            each(lab, lambda machine_id: machines.start(lab, machine_id))
-            each(lab, lambda machine_id: machines.wait_for_boot(lab, machine_id))
+            prepare(lab)
+            each(ids(lab), lambda machine_id: machines.start(lab, machine_id))
+            each(ids(lab), lambda machine_id: machines.wait_for_boot(lab, machine_id))
         with step("checkout on the master"):
             checkout.push(lab)
         with step("Salt master, from this repository's own state"):
             bootstrap_master(lab)
         with step("minions"):
-            each(lab, lambda machine_id: start_minion(lab, machine_id))
+            each(ids(lab), lambda machine_id: start_minion(lab, machine_id))
             wait_for_minions(lab)
-    say(f"lab '{lab.name}' is up: the master is at {lab.machine('master').address}")
+    say(f"lab '{lab.name}' is up: the master is at {lab.machine(identity.MASTER).address}")
 
 
-def choose_image(lab: Lab) -> str:
-    """The image of this lab: the one its running machines use, else the newest recipe's."""
+def choose_image(lab: Lab) -> None:
+    """Keep the image that the lab's disks are made on, or take today's; a disk cannot change its image."""
     chosen = lab.state / "image"
-    if not chosen.exists() or not any(machines.leader(lab, m.id) for m in lab.machines):
-        lab.state.mkdir(parents=True, exist_ok=True)
-        chosen.write_text(str(images.ensure_image(lab)))
-    return chosen.read_text()
+    if chosen.exists() and any((lab.state / "machines").glob("*/upper")):
+        if chosen.read_text() != str(images.layers(lab).image):
+            say(f"lab '{lab.name}' goes on with its own image; after `lab down` it takes today's")
+        return
+    files.write(chosen, str(images.ensure_image(lab)))
 
 
-def prepare(lab: Lab, image: str) -> None:
+def prepare(lab: Lab) -> None:
     """Disks and identities of the machines that are not running."""
     identity.make_keys(lab)
+    inherited = host.inherited(identity.own_addresses(lab))
     for machine in lab.machines:
         if machines.leader(lab, machine.id):
             continue
-        machines.mount(lab, machine.id, images.Path(image))
-        identity.write_system(lab, machine)
+        disks.mount(lab, machine.id)
+        identity.write_system(lab, machine, inherited)
         identity.write_minion(lab, machine)
-        if machine.id == "master":
+        if machine.id == identity.MASTER:
             identity.write_master(lab)
         if machine.id == repositories.SERVER:
             repositories.write(lab)
@@ -95,9 +100,13 @@ def prepare(lab: Lab, image: str) -> None:
 
 def bootstrap_master(lab: Lab) -> None:
     """Provision the master as a user would on theirs: masterless, from the checkout."""
-    apply = ["salt-call", "--local", "-c", "/srv/sluice/conf/local/lab", "--retcode-passthrough",
-             "--state-output=changes", "state.apply", "master"]
-    machines.check_in(lab, "master", apply, timeout=300)
+    settings = "conf/local/lab"
+    for needed in (f"{settings}/minion", "salt/master/init.sls"):
+        if not (disks.root(lab, identity.MASTER) / "srv/sluice" / needed).exists():
+            raise LabError(f"the checkout has no {needed} to make a master with; restore it, then `lab up`")
+    apply = ["salt-call", "--local", "-c", f"/srv/sluice/{settings}", "--retcode-passthrough",
+             "--state-output=changes", "--state-verbose=False", "state.apply", "master"]
+    machines.check_in(lab, identity.MASTER, apply, timeout=300)
 
 
 def start_minion(lab: Lab, machine_id: str) -> None:
@@ -106,24 +115,24 @@ def start_minion(lab: Lab, machine_id: str) -> None:
 
 def wait_for_minions(lab: Lab) -> None:
     """Wait until every minion answers the master."""
-    wanted = {machine.id for machine in lab.machines}
     answered: set[str] = set()
 
     def all_answer() -> bool:
         answered.update(ping(lab))
-        return answered >= wanted
+        return answered.issuperset(ids(lab))
 
     try:
-        wait_until(all_answer, "every minion to answer", ANSWER_SECONDS, pause=0.5)
+        wait_until(all_answer, "every minion answers", ANSWER_SECONDS, pause=0.5)
     except LabError as error:
-        silent = ", ".join(sorted(wanted - answered))
-        raise LabError(f"{error}: nothing from {silent}. See `python3 -m lab logs {silent.split(',')[0]}`") from error
+        silent = [machine_id for machine_id in ids(lab) if machine_id not in answered]
+        see = f"see `lab logs {silent[0]} -u salt-minion`"
+        raise LabError(f"{error}: nothing from {', '.join(silent)}; {see}") from error
 
 
 def ping(lab: Lab) -> set[str]:
     """The ids of the minions that answer now."""
     command = ["salt", "--static", "--out=json", "--timeout=5", "*", "test.ping"]
-    said = machines.exec_in(lab, "master", command, timeout=60).stdout
+    said = machines.exec_in(lab, identity.MASTER, command, timeout=60).stdout
     try:
         answers = json.loads(said)
     except ValueError:
@@ -134,21 +143,49 @@ def ping(lab: Lab) -> set[str]:
 def highstate(lab: Lab) -> None:
     """Apply every machine's states; LabError with what failed."""
     with step("highstate of the fleet"):
-        apply = ["salt", "--state-output=changes", "--state-verbose=False", "--timeout=300", "*", "state.apply"]
-        machines.check_in(lab, "master", apply, timeout=600)
+        apply = ["salt", "--state-output=changes", "--state-verbose=False", "--timeout=300",
+                 "*", "state.apply"]
+        machines.check_in(lab, identity.MASTER, apply, timeout=600)
 
 
 def down(lab: Lab) -> None:
-    """Remove every process, mount, disk, bridge and rule of this lab, whatever happened before."""
-    missing = precheck.missing_root()
-    if missing:
-        raise LabError(f"lab down: {missing[0]}")
-    with locked(lab), step(f"removal of lab '{lab.name}'"):
-        each(lab, lambda machine_id: machines.stop(lab, machine_id, at_once=True))
-        for point in machines.mount_points(lab.state):
-            run(["umount", "--lazy", point])
-        shutil.rmtree(lab.state, ignore_errors=True)
+    """
+    Remove every process, mount, disk, bridge and rule of this lab, whatever happened before.
+
+    Raises LabError naming what would not go.
+    """
+    if precheck.missing_root():
+        raise LabError(f"lab down: {precheck.missing_root()[0]}")
+    with files.locked(lab.name), step(f"removal of lab '{lab.name}'"):
+        each(made_ids(lab), lambda machine_id: machines.cut_off(lab, machine_id))
+        disks.discard(lab.state)
         network.down(lab)
+        cgroups.remove(lab.group)
+        with files.locked_if_free("images") as free:
+            if free:
+                images.end_interrupted_build(lab)
+        left = leftovers(lab)
+        if left:
+            raise LabError("these would not go; end what uses them and run `lab down` again:\n  * "
+                           + "\n  * ".join(left))
+
+
+def made_ids(lab: Lab) -> set[str]:
+    """The machines of the fleet file and all others that this lab was made with."""
+    homes = {path.name for path in (lab.state / "machines").glob("*")}
+    groups = {path.name for folder in cgroups.folders(lab.group) for path in folder.glob("*/")}
+    return {*ids(lab), *homes, *groups}
+
+
+def leftovers(lab: Lab) -> list[str]:
+    """What is still there of a lab."""
+    found = [f"process {pid}: {' '.join(pids.command(pid))[:80]}" for pid in sorted(cgroups.pids(lab.group))]
+    found += [f"control group {lab.group}"] if cgroups.exists(lab.group) else []
+    found += [f"mount {point}" for point in disks.mount_points(lab.state)]
+    found += [f"directory {lab.state}"] if lab.state.exists() else []
+    found += [f"bridge {bridge}" for bridge in network.own_bridges(lab)]
+    found += [f"nftables table {lab.table}"] if lab.table in network.tables() else []
+    return found
 
 
 def status(lab: Lab) -> list[dict[str, object]]:
@@ -159,3 +196,17 @@ def status(lab: Lab) -> list[dict[str, object]]:
         state = "running" if pid else "stopped"
         rows.append({"id": machine.id, "address": machine.address, "state": state, "pid": pid})
     return rows
+
+
+def log_words(lab: Lab, machine_id: str, options: list[str]) -> list[str]:
+    """The words that show a machine's journal; from its disk while it is down, its console if that is all."""
+    lab.machine(machine_id)
+    journal = ["journalctl", "--no-pager", *options]
+    if machines.leader(lab, machine_id):
+        return machines.enter(lab, machine_id, journal)
+    kept = disks.home(lab, machine_id) / "upper/var/log/journal"
+    if kept.is_dir() and shutil.which("journalctl"):
+        return [*journal, "--directory", str(kept)]
+    if machines.console(lab, machine_id).exists():
+        return ["tail", "-n", "200", str(machines.console(lab, machine_id))]
+    raise LabError(f"{machine_id} of lab '{lab.name}' was never started; run `lab up`")

@@ -7,23 +7,27 @@ no key is ever accepted on trust; each minion also knows the master's fingerprin
 from __future__ import annotations
 
 import hashlib
-import shutil
-from pathlib import Path
 
-from lab import machines
+from lab import disks, files, host
 from lab.process import run
 from lab.settings import Lab, Machine
 
+MASTER = "master"
 
-def write_system(lab: Lab, machine: Machine) -> None:
-    """Name, address, hosts and resolver."""
-    root = machines.root(lab, machine.id)
-    (root / "etc/hostname").write_text(machine.id + "\n")
-    (root / "etc/hosts").write_text(hosts(lab))
-    shutil.copy("/etc/resolv.conf", root / "etc/resolv.conf")
-    network = root / "etc/systemd/network/10-host0.network"
-    network.parent.mkdir(parents=True, exist_ok=True)
-    network.write_text(
+
+def write_system(lab: Lab, machine: Machine, inherited: host.Inherited) -> None:
+    """Name, address, hosts, resolver, and what it inherits from this computer."""
+    root = disks.root(lab, machine.id)
+    inherited.write(root)
+    files.write(root / "etc/hostname", machine.id + "\n")
+    files.write(root / "etc/hosts", hosts(lab))
+    files.write(root / "etc/resolv.conf", host.resolver())
+    files.write(root / "etc/systemd/network/10-host0.network", network_unit(lab, machine))
+
+
+def network_unit(lab: Lab, machine: Machine) -> str:
+    """A fixed address, and this computer as the way out."""
+    return (
         f"[Match]\nName=host0\n[Network]\nAddress={machine.address}/{lab.network.prefixlen}\n"
         f"Gateway={lab.host_address}\nLinkLocalAddressing=no\nIPv6AcceptRA=no\n"
     )
@@ -35,16 +39,21 @@ def hosts(lab: Lab) -> str:
     return "\n".join(lines + [f"{m.address} {m.id}" for m in lab.machines]) + "\n"
 
 
+def own_addresses(lab: Lab) -> tuple[str, ...]:
+    """Every name and address of the lab."""
+    return (lab.host_address, *(part for m in lab.machines for part in (m.id, m.address)))
+
+
 def make_keys(lab: Lab) -> None:
     """A key pair for the master and one for every minion, kept in the lab's state."""
     keys = lab.state / "keys"
-    keys.mkdir(parents=True, exist_ok=True, mode=0o700)
+    files.make_private(keys)
     for name in ["_master", *(machine.id for machine in lab.machines)]:
-        private, public = keys / f"{name}.pem", keys / f"{name}.pub"
-        if not public.exists():
-            run(["openssl", "genrsa", "-out", private, "2048"])
-            private.chmod(0o400)
-            run(["openssl", "rsa", "-in", private, "-pubout", "-out", public])
+        # The public key is written last: where it is, the pair is whole.
+        if not (keys / f"{name}.pub").exists():
+            private = run(["openssl", "genrsa", "2048"])
+            files.write(keys / f"{name}.pem", private, 0o400)
+            files.write(keys / f"{name}.pub", run(["openssl", "rsa", "-pubout"], input=private))
 
 
 def fingerprint(public_key: str) -> str:
@@ -57,32 +66,27 @@ def fingerprint(public_key: str) -> str:
 
 def write_minion(lab: Lab, machine: Machine) -> None:
     """The minion's keys, id, master and the master's fingerprint."""
-    keys, root = lab.state / "keys", machines.root(lab, machine.id)
+    keys, root = lab.state / "keys", disks.root(lab, machine.id)
     pki = root / "etc/salt/pki/minion"
-    pki.mkdir(parents=True, exist_ok=True, mode=0o700)
-    install(keys / f"{machine.id}.pem", pki / "minion.pem", 0o400)
-    install(keys / f"{machine.id}.pub", pki / "minion.pub", 0o644)
-    finger = fingerprint((keys / "_master.pub").read_text())
-    master = lab.machine("master").address
-    (root / "etc/salt/minion.d/lab.conf").write_text(
-        f"# Written by the lab.\nid: {machine.id}\nmaster: {master}\nmaster_finger: '{finger}'\n"
-    )
+    files.make_private(pki)
+    files.write(pki / "minion.pem", (keys / f"{machine.id}.pem").read_bytes(), 0o400)
+    files.write(pki / "minion.pub", (keys / f"{machine.id}.pub").read_bytes())
+    files.write(root / "etc/salt/minion.d/lab.conf", minion_settings(lab, machine))
+
+
+def minion_settings(lab: Lab, machine: Machine) -> str:
+    """Who the minion is, and by what it knows its master."""
+    finger = fingerprint((lab.state / "keys/_master.pub").read_text())
+    master = lab.machine(MASTER).address
+    return f"# Written by the lab.\nid: {machine.id}\nmaster: {master}\nmaster_finger: '{finger}'\n"
 
 
 def write_master(lab: Lab) -> None:
     """The master's keys, and every minion's public key as accepted beforehand."""
     keys = lab.state / "keys"
-    pki = machines.root(lab, "master") / "etc/salt/pki/master"
-    (pki / "minions").mkdir(parents=True, exist_ok=True)
-    pki.chmod(0o700)
-    install(keys / "_master.pem", pki / "master.pem", 0o400)
-    install(keys / "_master.pub", pki / "master.pub", 0o644)
+    pki = disks.root(lab, MASTER) / "etc/salt/pki/master"
+    files.make_private(pki)
+    files.write(pki / "master.pem", (keys / "_master.pem").read_bytes(), 0o400)
+    files.write(pki / "master.pub", (keys / "_master.pub").read_bytes())
     for machine in lab.machines:
-        install(keys / f"{machine.id}.pub", pki / "minions" / machine.id, 0o644)
-
-
-def install(source: Path, target: Path, mode: int) -> None:
-    """Copy a file over whatever is there."""
-    target.unlink(missing_ok=True)
-    shutil.copy(source, target)
-    target.chmod(mode)
+        files.write(pki / "minions" / machine.id, (keys / f"{machine.id}.pub").read_bytes())

@@ -14,22 +14,30 @@ import hashlib
 import os
 import re
 import shutil
+import signal
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 
-from lab import host
-from lab.process import run, step
+from lab import cgroups, disks, files, host, pids
+from lab.process import run, step, wait_until
 from lab.settings import CHECKOUT, Lab
 
 BASE_PACKAGES = (
-    "systemd systemd-sysv dbus libpam-systemd iproute2 procps git ca-certificates gpg "
-    "python3 python3-venv python3-apt curl less"
-).split()
+    "systemd", "systemd-sysv", "dbus", "libpam-systemd", "iproute2", "procps", "git", "ca-certificates",
+    "gpg", "python3", "python3-venv", "python3-apt", "curl", "less",
+)
 # What the states install, downloaded beforehand so that a highstate needs no network for it.
-STATE_PACKAGES = "nodejs npm nginx-light redis-server redis-tools".split()
+STATE_PACKAGES = ("nodejs", "npm", "nginx-light", "redis-server", "redis-tools")
 LOCKS = ("salt.lock", "balancer.lock", "mongodb-lab.lock")
 BUILD_TOOLS = ("pip", "setuptools", "wheel")
-SALT_COMMANDS = "salt salt-call salt-cloud salt-key salt-master salt-minion salt-run salt-api".split()
+SALT_COMMANDS = (
+    "salt", "salt-call", "salt-cloud", "salt-key", "salt-master", "salt-minion", "salt-run", "salt-api",
+)
+# An image has 0.9 GB: besides those in use, this many recent ones of each kind are kept.
+KEPT = 2
+# What builds an image runs in this control group, so that nothing of an interrupted build goes on.
+GROUP = "sluice-lab-build"
 
 UNIT = """\
 [Unit]
@@ -51,28 +59,70 @@ WantedBy=multi-user.target
 """
 
 
+@dataclass(frozen=True)
+class Layers:
+    """Where the layers of today's recipe are, or will be once they are built."""
+
+    base: Path
+    wheels: Path
+    image: Path
+
+
+def layers(lab: Lab) -> Layers:
+    """The places of the layers, by the hashes of what they are made from."""
+    base = place(lab, "base", [*host.debian_sources(), *BASE_PACKAGES])
+    wheels = place(lab, "wheels", [(CHECKOUT / "requirements" / lock).read_text() for lock in LOCKS])
+    return Layers(base, wheels, place(lab, "image", [base.name, wheels.name, Path(__file__).read_text()]))
+
+
+def place(lab: Lab, kind: str, recipe: list[str]) -> Path:
+    return lab.cache / f"{kind}-{hashlib.sha256(chr(10).join(recipe).encode()).hexdigest()[:12]}"
+
+
 def ensure_image(lab: Lab) -> Path:
     """The root directory of the lab's image, built now if the cache does not have it."""
-    base_recipe = "\n".join([*host.debian_sources(), *BASE_PACKAGES])
-    wheels_recipe = "\n".join((CHECKOUT / "requirements" / lock).read_text() for lock in LOCKS)
-    base = cached(lab, "base", base_recipe, lambda target: build_base(target))
-    wheels = cached(lab, "wheels", wheels_recipe, lambda target: build_wheels(target))
-    recipe = "\n".join([base.name, wheels.name, *STATE_PACKAGES, UNIT, Path(__file__).read_text()])
-    return cached(lab, "image", recipe, lambda target: build_image(target, base, wheels))
+    wanted = layers(lab)
+    files.make_private(lab.cache)
+    with files.locked("images"):
+        end_interrupted_build(lab)
+        make(wanted.image, lambda target: build_image(target, wanted))
+        prune(lab)
+    return wanted.image
 
 
-def cached(lab: Lab, kind: str, recipe: str, build: Callable[[Path], None]) -> Path:
-    """The directory made from a recipe; built beside its place and renamed when whole."""
-    done = lab.cache / f"{kind}-{hashlib.sha256(recipe.encode()).hexdigest()[:12]}"
-    if done.exists():
-        return done
-    lab.cache.mkdir(parents=True, exist_ok=True)
-    for leftover in lab.cache.glob(f"{kind}-*.building"):
-        shutil.rmtree(leftover)
-    target = done.with_name(done.name + ".building")
-    build(target)
-    target.rename(done)
-    return done
+def make(done: Path, build: Callable[[Path], None]) -> None:
+    """Build a layer that is not there beside its place, and rename it when it is whole."""
+    if not done.exists():
+        target = done.with_name(done.name + ".building")
+        build(target)
+        target.rename(done)
+    os.utime(done)
+
+
+def end_interrupted_build(lab: Lab) -> None:
+    """Remove what an `up` that was cut off left of a build: its processes, mounts and directories."""
+    left = [one for one in map(pids.process, cgroups.pids(GROUP)) if one]
+    for one in left:
+        pids.send(one, signal.SIGKILL)
+    wait_until(lambda: not any(map(pids.alive, left)), "the end of an interrupted build", 15)
+    cgroups.remove(GROUP)
+    for leftover in lab.cache.glob("*.building"):
+        disks.discard(leftover)
+
+
+def prune(lab: Lab) -> None:
+    """Delete the images that no lab uses, but for the most recent ones."""
+    used = {Path(path.read_text()).name for path in lab.state_root.glob("*/image")}
+    for kind in ("base", "wheels", "image"):
+        newest = sorted(lab.cache.glob(f"{kind}-*"), key=lambda path: -path.stat().st_mtime)
+        for old in newest[KEPT:]:
+            if old.name not in used:
+                disks.discard(old)
+
+
+def work(words: list[str | Path], timeout: float = 900) -> None:
+    """Run a command of a build, in the build's control group."""
+    run(cgroups.joined(GROUP, [str(word) for word in words]), timeout=timeout)
 
 
 def build_base(target: Path) -> None:
@@ -80,32 +130,24 @@ def build_base(target: Path) -> None:
     mirror = host.debian_sources()[0].split()[1]
     with step("debootstrap of Debian 12 (about a minute, once)"):
         packages = ",".join(BASE_PACKAGES)
-        run(
-            ["debootstrap", "--variant=minbase", f"--include={packages}", "bookworm", target, mirror],
-            timeout=900,
-        )
+        work(["debootstrap", "--variant=minbase", f"--include={packages}", "bookworm", target, mirror])
 
 
 def build_wheels(target: Path) -> None:
     """Wheels of every lock file, checked against the locks' hashes."""
     target.mkdir()
+    # Debian's python in an environment of its own: wheels for the machines' python, not another one.
+    venv = target / ".venv"
+    pip: list[str | Path] = [venv / "bin/python", "-m", "pip", "-q", "wheel", "--wheel-dir", target]
     with step("wheels of Salt, the balancer and the lab's database (about two minutes, once)"):
+        work(["/usr/bin/python3", "-m", "venv", venv])
         for lock in LOCKS:
             requirements = CHECKOUT / "requirements" / lock
-            pip = ["/usr/bin/python3", "-m", "pip", "-q", "wheel", "--wheel-dir", target]
-            run(venv_pip(target, [*pip[1:], "--require-hashes", "-r", requirements]), timeout=900)
+            work([*pip, "--require-hashes", "-r", requirements])
             pinned = [line for line in map(pinned_name, requirements.read_text().splitlines()) if line]
-            (target / lock.replace(".lock", ".txt")).write_text("\n".join(pinned) + "\n")
-        run(venv_pip(target, ["-m", "pip", "-q", "wheel", "--wheel-dir", target, *BUILD_TOOLS]), timeout=300)
-    shutil.rmtree(target / ".venv")
-
-
-def venv_pip(target: Path, words: list[str | Path]) -> list[str | Path]:
-    """Debian's python in an environment of its own: wheels for the machines' python, not another one."""
-    venv = target / ".venv"
-    if not venv.exists():
-        run(["/usr/bin/python3", "-m", "venv", venv])
-    return [venv / "bin" / "python", *words]
+            files.write(target / lock.replace(".lock", ".txt"), "\n".join(pinned) + "\n")
+        work([*pip, *BUILD_TOOLS])
+    shutil.rmtree(venv)
 
 
 def pinned_name(line: str) -> str | None:
@@ -114,12 +156,18 @@ def pinned_name(line: str) -> str | None:
     return found.group(1) if found else None
 
 
-def build_image(target: Path, base: Path, wheels: Path) -> None:
+def build_image(target: Path, wanted: Layers) -> None:
     """The base plus Salt, the wheels and the downloaded packages."""
-    with step("machine image with Salt (about two minutes, once)"):
-        run(["cp", "-a", base, target], timeout=300)
-        shutil.copytree(wheels, target / "opt" / "wheelhouse")
-        host.inherit(target)
+    make(wanted.base, build_base)
+    make(wanted.wheels, build_wheels)
+    with step("machine image with Salt (about a minute, once)"):
+        work(["cp", "-a", wanted.base, target])
+        shutil.copytree(wanted.wheels, target / "opt/wheelhouse")
+        host.inherited().write(target)
+        # Debian's journal outlives a restart; the lab can show it of a machine that is down.
+        files.write(target / "etc/systemd/journald.conf.d/lab.conf", "[Journal]\nSystemMaxUse=100M\n")
+        # A lab's disks need not outlive a power cut: packages install in a third of the time.
+        files.write(target / "etc/dpkg/dpkg.cfg.d/lab", "force-unsafe-io\n")
         inside(target, "apt-get -qq update")
         inside(target, "apt-get -qq -y install --download-only --no-install-recommends "
                        + " ".join(STATE_PACKAGES))
@@ -133,34 +181,28 @@ def build_image(target: Path, base: Path, wheels: Path) -> None:
 
 def inside(root: Path, command: str) -> None:
     """Run a shell command in an image that is being built, with this computer's network."""
-    run(
-        ["systemd-nspawn", "--quiet", "--register=no", "--keep-unit", "--as-pid2", "--pipe",
-         "--resolv-conf=copy-host", "-D", root, "--", "/bin/sh", "-c", command],
-        timeout=900,
-    )
+    work(["systemd-nspawn", "--quiet", "--register=no", "--keep-unit", "--as-pid2", "--pipe",
+          "--resolv-conf=copy-host", "-D", root, "--", "/bin/sh", "-c", command])
 
 
 def add_salt_commands(root: Path) -> None:
     """Wrappers on the PATH and units that nobody has enabled."""
     for command in SALT_COMMANDS:
-        (root / "usr/local/bin" / command).symlink_to(f"/opt/salt/bin/{command}")
+        files.link(root / "usr/local/bin" / command, f"/opt/salt/bin/{command}")
     for what, kill_mode in (("master", "mixed"), ("minion", "process")):
-        unit = root / f"etc/systemd/system/salt-{what}.service"
-        unit.write_text(UNIT.format(what=what, kill_mode=kill_mode))
+        unit = UNIT.format(what=what, kill_mode=kill_mode)
+        files.write(root / f"etc/systemd/system/salt-{what}.service", unit)
         (root / f"etc/salt/{what}.d").mkdir(parents=True)
-        (root / "etc/salt" / what).write_text("")
+        files.write(root / "etc/salt" / what, "")
 
 
 def forget_identity(root: Path) -> None:
     """An image knows no name, no machine id and no keys; and nothing in it waits for a console."""
-    (root / "etc/machine-id").write_text("")
+    files.write(root / "etc/machine-id", "")
     (root / "etc/hostname").unlink(missing_ok=True)
     units = root / "etc/systemd/system"
     for unit in ("console-getty.service", "systemd-resolved.service", "apt-daily.timer",
                  "apt-daily-upgrade.timer", "e2scrub_all.timer", "fstrim.timer"):
-        link = units / unit
-        if not link.is_symlink():
-            link.symlink_to("/dev/null")
-    wants = units / "multi-user.target.wants"
-    wants.mkdir(exist_ok=True)
-    os.symlink("/lib/systemd/system/systemd-networkd.service", wants / "systemd-networkd.service")
+        files.link(units / unit, "/dev/null")
+    files.link(units / "multi-user.target.wants/systemd-networkd.service",
+               "/lib/systemd/system/systemd-networkd.service")

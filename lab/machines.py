@@ -1,78 +1,71 @@
-"""Machines: an overlay on the image, booted by systemd-nspawn, known by pid and start time."""
+"""Machines: booted by systemd-nspawn, known by pid and start time, entered with nsenter."""
 
 from __future__ import annotations
 
 import os
-import shutil
 import signal
 import subprocess
-from collections.abc import Iterator, Sequence
+import time
+from collections.abc import Sequence
 from pathlib import Path
 
-from lab import cgroups
+from lab import cgroups, disks, files, pids
+from lab.disks import home, root
 from lab.errors import LabError
-from lab.process import run, wait_until
+from lab.pids import Process
+from lab.process import tail, wait_until
 from lab.settings import Lab
 
-BOOT_SECONDS = 60
-# Orderly shutdown of a machine takes 6 to 10 s; after this it is cut off.
+BOOT_SECONDS = 90
+# An orderly shutdown takes 1 to 10 s; after this the machine is cut off.
 STOP_SECONDS = 30
 PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
 
-def home(lab: Lab, machine_id: str) -> Path:
-    return lab.state / "machines" / machine_id
-
-
-def root(lab: Lab, machine_id: str) -> Path:
-    """The machine's root directory, as the host sees it while it is mounted."""
-    return home(lab, machine_id) / "root"
-
-
 def group(lab: Lab, machine_id: str) -> str:
     """The machine's control group."""
-    return f"sluice-lab.{lab.name}/{machine_id}"
-
-
-def mount(lab: Lab, machine_id: str, image: Path) -> None:
-    """Mount the machine's own layer over the image."""
-    here = home(lab, machine_id)
-    for part in ("upper", "work", "root"):
-        (here / part).mkdir(parents=True, exist_ok=True)
-    if os.path.ismount(here / "root"):
-        return
-    options = f"lowerdir={image},upperdir={here / 'upper'},workdir={here / 'work'}"
-    run(["mount", "-t", "overlay", "overlay", "-o", options, here / "root"])
+    return f"{lab.group}/{machine_id}"
 
 
 def start(lab: Lab, machine_id: str) -> None:
     """Boot a machine that is not running; returns before it is up (see `wait_for_boot`)."""
+    lab.machine(machine_id)
     if leader(lab, machine_id):
         return
-    mount(lab, machine_id, Path((lab.state / "image").read_text()))
-    with open(home(lab, machine_id) / "console.log", "ab") as console:
-        words = ["systemd-nspawn", "--boot", "--quiet", "--register=no", "--keep-unit", "--link-journal=no",
-             "--resolv-conf=off", "--console=pipe", f"--network-bridge={lab.bridge}",
+    end(remains(lab, machine_id), f"the remains of {machine_id}")
+    disks.mount(lab, machine_id)
+    # setsid --fork: the machine is nobody's child, and lives on when this process ends.
+    words = ["setsid", "--fork", "systemd-nspawn", "--boot", "--quiet", "--register=no", "--keep-unit",
+             "--link-journal=no", "--resolv-conf=off", "--console=pipe", f"--network-bridge={lab.bridge}",
              "-M", f"{lab.name}-{machine_id}", "-D", str(root(lab, machine_id))]
-        subprocess.Popen(
+    with open(console(lab, machine_id), "wb") as output:
+        subprocess.run(
             cgroups.joined(group(lab, machine_id), words),
-            stdin=subprocess.DEVNULL, stdout=console, stderr=console, start_new_session=True,
+            stdin=subprocess.DEVNULL, stdout=output, stderr=output, check=False,
         )
+
+
+def console(lab: Lab, machine_id: str) -> Path:
+    """What the machine wrote to its console since it was started."""
+    return home(lab, machine_id) / "console.log"
 
 
 def wait_for_boot(lab: Lab, machine_id: str) -> None:
     """Wait until the machine's systemd has started everything; LabError with its console otherwise."""
+    ask = ["systemctl", "is-system-running", "--wait"]
+
     def booted() -> bool:
-        if not leader(lab, machine_id):
+        if leader(lab, machine_id) is None:
+            if not remains(lab, machine_id):
+                raise LabError(f"{machine_id} ended while it booted")
             return False
-        said = exec_in(lab, machine_id, ["systemctl", "is-system-running"], timeout=20).stdout.strip()
-        return said in ("running", "degraded")
+        return exec_in(lab, machine_id, ask, timeout=BOOT_SECONDS).stdout.strip() in ("running", "degraded")
 
     try:
-        wait_until(booted, f"{machine_id} to boot", BOOT_SECONDS, pause=0.2)
+        wait_until(booted, f"{machine_id} booted", BOOT_SECONDS)
     except LabError as error:
-        console = (home(lab, machine_id) / "console.log").read_text(errors="replace")
-        raise LabError(f"{error}; its console ends with:\n{console[-1500:]}") from error
+        said = tail(console(lab, machine_id).read_text(errors="replace"))
+        raise LabError(f"{error}; its console ends with:\n{said}") from error
 
 
 def stop(lab: Lab, machine_id: str, *, at_once: bool = False) -> None:
@@ -82,103 +75,103 @@ def stop(lab: Lab, machine_id: str, *, at_once: bool = False) -> None:
     at_once (bool)
         Cut the power instead of shutting down in order. Default False.
     """
-    pids = list(nspawn_pids(lab, machine_id))
-    pid_one = leader(lab, machine_id)
-    if at_once and pid_one:
-        send(pid_one, signal.SIGKILL)
-    for pid in pids:
-        send(pid, signal.SIGTERM)
-    every = [*pids, *([pid_one] if pid_one else [])]
-    try:
-        wait_until(lambda: not any(alive(pid) for pid in every), f"{machine_id} to stop", STOP_SECONDS)
-    except LabError:
-        for pid in every:
-            send(pid, signal.SIGKILL)
-        wait_until(lambda: not any(alive(pid) for pid in every), f"{machine_id} to be cut off", 10)
+    lab.machine(machine_id)
+    if not at_once:
+        parts = remains(lab, machine_id)
+        for nspawn in parts:
+            if is_nspawn(lab, machine_id, nspawn.pid):
+                pids.send(nspawn, signal.SIGTERM)
+        deadline = time.monotonic() + STOP_SECONDS
+        while any(map(pids.alive, parts)) and time.monotonic() < deadline:
+            time.sleep(0.05)
+    cut_off(lab, machine_id)
 
 
-def remove(lab: Lab, machine_id: str) -> None:
-    """Cut the machine off and remove its disk."""
-    stop(lab, machine_id, at_once=True)
-    here = home(lab, machine_id)
-    for point in mount_points(here):
-        run(["umount", "--lazy", point])
-    shutil.rmtree(here, ignore_errors=False)
+def cut_off(lab: Lab, machine_id: str) -> None:
+    """End whatever there is of a machine, also of one that the fleet no longer has."""
+    end(remains(lab, machine_id), machine_id)
+    forget(lab, machine_id)
 
 
-def mount_points(below: Path) -> list[Path]:
-    """What is mounted below a directory, the deepest first."""
-    lines = Path("/proc/self/mountinfo").read_text().splitlines()
-    points = [Path(line.split()[4]) for line in lines]
-    return sorted((p for p in points if below in p.parents), key=lambda p: -len(p.parts))
+def restart(lab: Lab, machine_id: str) -> None:
+    """Shut a machine down, boot it, and wait until it is up."""
+    stop(lab, machine_id)
+    start(lab, machine_id)
+    wait_for_boot(lab, machine_id)
 
 
-def nspawn_pids(lab: Lab, machine_id: str) -> Iterator[int]:
-    """The systemd-nspawn processes whose -D is this machine's root: provably this lab's own."""
-    wanted = str(root(lab, machine_id)).encode()
-    for entry in Path("/proc").iterdir():
-        if entry.name.isdigit():
-            try:
-                words = (entry / "cmdline").read_bytes().split(b"\0")
-            except OSError:
-                continue
-            if words[0].endswith(b"systemd-nspawn") and wanted in words:
-                yield int(entry.name)
+def end(processes: Sequence[Process], what: str) -> None:
+    """Kill these processes and wait until they are gone."""
+    # A machine's init takes everything in its pid namespace with it, and systemd-nspawn tidies up after it.
+    for one in sorted(processes, key=lambda one: not pids.is_init(one.pid)):
+        pids.send(one, signal.SIGKILL)
+    wait_until(lambda: not any(map(pids.alive, processes)), f"the end of {what}", 15)
+
+
+def forget(lab: Lab, machine_id: str) -> None:
+    """Remove what the processes of a stopped machine leave behind: control groups and its record."""
+    (home(lab, machine_id) / "pid").unlink(missing_ok=True)
+    cgroups.remove(group(lab, machine_id))
+    propagated = Path("/run/systemd/nspawn/propagate", f"{lab.name}-{machine_id}")
+    if propagated.is_dir() and not any(propagated.iterdir()):
+        propagated.rmdir()
+
+
+def remains(lab: Lab, machine_id: str) -> list[Process]:
+    """All processes that are provably this machine's: by control group, root directory or root mount."""
+    found = cgroups.pids(group(lab, machine_id))
+    found.update(pid for pid in pids.everyone()
+                 if is_nspawn(lab, machine_id, pid) or is_init(lab, machine_id, pid))
+    return [one for one in map(pids.process, found) if one]
+
+
+def is_init(lab: Lab, machine_id: str, pid: int) -> bool:
+    """True for a namespace's first process whose root is this machine's disk."""
+    option = disks.upper_option(lab, machine_id)
+    return pids.is_init(pid) and option in pids.root_options(pid).split(",")
+
+
+def is_nspawn(lab: Lab, machine_id: str, pid: int) -> bool:
+    """True for a systemd-nspawn whose -D is this machine's root."""
+    words = pids.command(pid)
+    return words[:1] != [] and words[0].endswith("systemd-nspawn") and str(root(lab, machine_id)) in words
 
 
 def leader(lab: Lab, machine_id: str) -> int | None:
     """
     The host's pid of the machine's init, None while it is not running.
 
-    Found by its root file system, not by its parent: an init outlives a killed systemd-nspawn.
+    It is kept in the lab's state with its start time, and looked for when that process is gone.
     """
-    upper = f"upperdir={home(lab, machine_id) / 'upper'},"
-    for entry in Path("/proc").iterdir():
-        if entry.name.isdigit() and is_init(int(entry.name)):
-            try:
-                mounts = (entry / "mountinfo").read_text().splitlines()
-            except OSError:
-                continue
-            if any(line.split()[4] == "/" and upper in line for line in mounts):
-                return int(entry.name)
+    record = home(lab, machine_id) / "pid"
+    known = pids.parse(record.read_text()) if record.exists() else None
+    if known and pids.alive(known):
+        return known.pid
+    for pid in pids.everyone():
+        if is_init(lab, machine_id, pid):
+            found = pids.process(pid)
+            if found:
+                files.write(record, f"{found}\n")
+                return pid
     return None
 
 
-def is_init(pid: int) -> bool:
-    """True if the process is pid 1 of a pid namespace of its own."""
-    try:
-        status = Path(f"/proc/{pid}/status").read_text()
-    except OSError:
-        return False
-    numbers = next(line for line in status.splitlines() if line.startswith("NSpid:")).split()[1:]
-    return len(numbers) > 1 and numbers[-1] == "1"
-
-
-def alive(pid: int) -> bool:
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0] != "Z"
-    except OSError:
-        return False
-
-
-def send(pid: int, number: signal.Signals) -> None:
-    try:
-        os.kill(pid, number)
-    except ProcessLookupError:
-        return
-
-
-def enter(lab: Lab, machine_id: str) -> list[str]:
-    """The words that run a command inside the machine, with a clean environment."""
+def enter(lab: Lab, machine_id: str, argv: Sequence[str]) -> list[str]:
+    """The words that run a command inside the machine; to be run with `environment()`."""
     lab.machine(machine_id)
     pid = leader(lab, machine_id)
     if pid is None:
-        raise LabError(f"{machine_id} is not running in lab '{lab.name}'; start the lab with `make lab-up`")
-    inherited = [line.replace('"', "") for line in
-                 (root(lab, machine_id) / "etc/environment").read_text().splitlines()]
+        raise LabError(f"{machine_id} is not running in lab '{lab.name}'; run `lab up` (or `make lab-up`)")
     return ["nsenter", "--target", str(pid), "--mount", "--uts", "--ipc", "--net", "--pid",
-            "--root", "--wd", "--", "/usr/bin/env", "-i", f"PATH={PATH}", "HOME=/root", "LANG=C.UTF-8",
-            f"TERM={os.environ.get('TERM', 'dumb')}", *inherited]
+            "--root", "--wd", "--", *argv]
+
+
+def environment(lab: Lab, machine_id: str) -> dict[str, str]:
+    """The environment of a command inside the machine: nothing of this process's but the terminal."""
+    given = root(lab, machine_id) / "etc/environment"
+    pairs = [line.partition("=") for line in given.read_text().splitlines()] if given.is_file() else []
+    return {"PATH": PATH, "HOME": "/root", "LANG": "C.UTF-8", "TERM": os.environ.get("TERM", "dumb"),
+            **{key: value.strip('"') for key, _, value in pairs}}
 
 
 def exec_in(
@@ -187,20 +180,26 @@ def exec_in(
     """
     Run a command as root inside a machine.
 
+    input (str)
+        What it reads; without it an empty input, so that no command waits for the lab's own terminal.
     timeout (float, seconds)
-        LabError when the command takes longer. Default 120.
+        LabError when the command takes longer; it is ended inside the machine too. Default 120.
 
     Returns the finished process with its exit code, output and errors. Raises LabError if the machine
     is unknown or not running.
     """
-    words = [*enter(lab, machine_id), *argv]
-    # With nothing to read, an empty input: a command must never wait for the lab's own terminal.
+    began = time.monotonic()
+    limited = ["timeout", "--kill-after=5", f"{timeout:.3f}", *argv]
     try:
-        return subprocess.run(
-            words, input=input or "", capture_output=True, text=True, timeout=timeout, check=False
+        done = subprocess.run(
+            enter(lab, machine_id, limited), input=input or "", capture_output=True, text=True,
+            errors="replace", timeout=timeout + 15, check=False, env=environment(lab, machine_id),
         )
     except subprocess.TimeoutExpired as error:
         raise LabError(f"{machine_id}: {' '.join(argv)}: no end after {timeout:.0f} s") from error
+    if done.returncode in (124, 137) and time.monotonic() - began >= timeout:
+        raise LabError(f"{machine_id}: {' '.join(argv)}: no end after {timeout:.0f} s")
+    return done
 
 
 def check_in(
@@ -209,6 +208,6 @@ def check_in(
     """Like `exec_in`, but a failed command is a LabError; returns what the command printed."""
     done = exec_in(lab, machine_id, argv, input=input, timeout=timeout)
     if done.returncode != 0:
-        said = "\n".join("    " + line for line in (done.stdout + done.stderr).strip().splitlines()[-40:])
+        said = tail(done.stdout + done.stderr, 40)
         raise LabError(f"{machine_id}: {' '.join(argv)}: exit code {done.returncode}\n{said}")
     return done.stdout

@@ -1,14 +1,25 @@
-"""The lab's bridge, and the way out of it: masquerading in an nftables table of its own."""
+"""
+The lab's bridge, and the way out of it: masquerading in an nftables table of its own.
+
+The bridge carries the lab's name as its alias, so `down` removes the lab's own and never another's.
+"""
 
 from __future__ import annotations
 
+import ipaddress
+import json
 import subprocess
 from pathlib import Path
+from typing import Any
 
+from lab import files
+from lab.errors import LabError
 from lab.process import run
 from lab.settings import Lab
 
 FORWARD = Path("/proc/sys/net/ipv4/ip_forward")
+INTERFACES = Path("/sys/class/net")
+TABLES = "sluice_lab_"
 
 
 def rules(lab: Lab) -> str:
@@ -32,41 +43,98 @@ table ip {lab.table} {{
 
 def up(lab: Lab) -> None:
     """Make the bridge, its address and the rules, whatever of them is there already."""
+    check_bridge(lab)
+    check_routes(lab)
     if not has_bridge(lab):
         run(["ip", "link", "add", lab.bridge, "type", "bridge"])
+    run(["ip", "link", "set", lab.bridge, "alias", alias(lab)])
     prefix = lab.network.prefixlen
     run(["ip", "address", "replace", f"{lab.host_address}/{prefix}", "dev", lab.bridge])
     run(["ip", "link", "set", lab.bridge, "up"])
     run(["nft", "-f", "-"], input=rules(lab))
-    remember_forwarding(lab)
-    FORWARD.write_text("1")
+    with files.locked("forwarding"):
+        remember_forwarding(lab)
+        FORWARD.write_text("1")
 
 
 def down(lab: Lab) -> None:
-    """Remove the bridge and the rules, and forwarding if it was off before the first lab."""
-    if has_bridge(lab):
-        run(["ip", "link", "delete", lab.bridge])
-    if has_table(lab):
+    """Remove the lab's bridge and rules, and forwarding if it was off before the first lab."""
+    for bridge in own_bridges(lab):
+        run(["ip", "link", "delete", bridge])
+    if lab.table in tables():
         run(["nft", "delete", "table", "ip", lab.table])
-    before = lab.state_root / "ip_forward.before"
-    others = [path for path in lab.state_root.glob("*/") if path != lab.state]
-    if before.exists() and not others:
-        FORWARD.write_text(before.read_text())
-        before.unlink()
+    with files.locked("forwarding"):
+        before = lab.state_root / "ip_forward.before"
+        if before.exists() and not tables():
+            FORWARD.write_text(before.read_text())
+            before.unlink()
+
+
+def alias(lab: Lab) -> str:
+    """What marks the bridge as this lab's."""
+    return f"sluice-lab {lab.name}"
+
+
+def own_bridges(lab: Lab) -> list[str]:
+    """The interfaces with this lab's alias."""
+    return [path.name for path in INTERFACES.iterdir() if read_alias(path.name) == alias(lab)]
+
+
+def read_alias(interface: str) -> str:
+    try:
+        return (INTERFACES / interface / "ifalias").read_text().strip()
+    except OSError:
+        return ""
+
+
+def check_bridge(lab: Lab) -> None:
+    """LabError if an interface of the bridge's name is not this lab's."""
+    if not has_bridge(lab) or read_alias(lab.bridge) == alias(lab):
+        return
+    interface = INTERFACES / lab.bridge
+    described = json.loads(run(["ip", "-j", "address", "show", "dev", lab.bridge]))
+    addresses = [one["local"] for one in described[0]["addr_info"] if one["family"] == "inet"]
+    ports = [path.name for path in (interface / "brif").glob("*")]
+    # A bridge as `ip link add` leaves it, from an `up` that was cut off right after: it can be taken.
+    if (interface / "bridge").exists() and not addresses and not ports and not read_alias(lab.bridge):
+        return
+    owner = read_alias(lab.bridge) or "something else"
+    raise LabError(f"interface {lab.bridge} belongs to {owner}; choose another one with --bridge")
+
+
+def check_routes(lab: Lab) -> None:
+    """LabError if this computer already uses addresses of the lab's network for something else."""
+    taken = overlaps(lab, json.loads(run(["ip", "-4", "-j", "route", "show"])))
+    if taken:
+        raise LabError(
+            f"network {lab.network} overlaps with {', '.join(taken)}; choose another one with --network"
+        )
+
+
+def overlaps(lab: Lab, routes: list[dict[str, Any]]) -> list[str]:
+    """`NETWORK on INTERFACE` of each route (as `ip -j route` tells them) in the way of the lab's network."""
+    found = []
+    for route in routes:
+        if route["dst"] == "default" or route.get("dev") == lab.bridge:
+            continue
+        if ipaddress.IPv4Network(route["dst"]).overlaps(lab.network):
+            found.append(f"{route['dst']} on {route.get('dev', 'another interface')}")
+    return found
 
 
 def has_bridge(lab: Lab) -> bool:
-    return Path("/sys/class/net", lab.bridge).exists()
+    return (INTERFACES / lab.bridge).exists()
 
 
-def has_table(lab: Lab) -> bool:
-    listed = subprocess.run(["nft", "list", "table", "ip", lab.table], capture_output=True, check=False)
-    return listed.returncode == 0
+def tables() -> set[str]:
+    """The nftables tables of all labs on this computer."""
+    listed = subprocess.run(["nft", "list", "tables", "ip"], capture_output=True, text=True, check=False)
+    names = {line.split()[-1] for line in listed.stdout.splitlines() if line.strip()}
+    return {name for name in names if name.startswith(TABLES)}
 
 
 def remember_forwarding(lab: Lab) -> None:
     """Keep what ip_forward was before the first lab; the last `down` puts it back."""
     before = lab.state_root / "ip_forward.before"
     if not before.exists():
-        before.parent.mkdir(parents=True, exist_ok=True)
-        before.write_text(FORWARD.read_text())
+        files.write(before, FORWARD.read_text())

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import os
 import shutil
+import subprocess
+import tempfile
 from pathlib import Path
 
+from lab import cgroups, network
 from lab.errors import LabError
 from lab.settings import Lab
 
@@ -15,16 +18,24 @@ TOOLS = {
     "nft": "nftables",
     "ip": "iproute2",
     "nsenter": "util-linux",
+    "setsid": "util-linux",
     "git": "git",
     "openssl": "openssl",
 }
-# Image 1.5 GB, wheels and base 0.8 GB, seven machines of at most 0.7 GB each.
+FILES = {
+    "/etc/ssl/certs/ca-certificates.crt": "ca-certificates",
+    "/usr/lib/python3.11/ensurepip": "python3-venv",
+}
+# Image 0.9 GB, wheels and base 0.5 GB, as much again while a new one is built, seven machines of 0.5 GB.
 DISK_BYTES = 8 * 1000**3
+NAMESPACES = ("cgroup", "ipc", "mnt", "net", "pid", "uts")
 
 
 def check(lab: Lab) -> None:
     """Raise LabError naming everything that is missing, with the command that installs it."""
-    problems = [*missing_root(), *missing_tools(), *missing_kernel(), *missing_disk(lab)]
+    problems = [*missing_root(), *missing_tools()]
+    # Without root or tools the rest could not even be asked.
+    problems = problems or [*missing_kernel(), *missing_overlay(lab), *missing_nat(lab), *missing_disk(lab)]
     if problems:
         raise LabError("the lab cannot run here:\n" + "\n".join(f"  * {problem}" for problem in problems))
 
@@ -34,26 +45,56 @@ def missing_root() -> list[str]:
 
 
 def missing_tools() -> list[str]:
-    packages = [package for tool, package in TOOLS.items() if shutil.which(tool) is None]
+    """The Debian packages whose tools are not there, with the command that installs them."""
+    packages = {package for tool, package in TOOLS.items() if shutil.which(tool) is None}
+    packages |= {package for path, package in FILES.items() if not Path(path).exists()}
     if not packages:
         return []
     return [f"missing Debian packages: run `apt-get install {' '.join(sorted(packages))}` (or `make deps`)"]
 
 
 def missing_kernel() -> list[str]:
-    problems = []
-    if "overlay" not in Path("/proc/filesystems").read_text():
-        problems.append("the kernel has no overlay file system: run `modprobe overlay`")
-    if not Path("/proc/self/ns/pid").exists():
-        problems.append("the kernel has no pid namespaces")
-    if not Path("/sys/fs/cgroup").exists():
-        problems.append("no cgroup file system on /sys/fs/cgroup")
+    """Namespaces, control groups, bridges."""
+    problems = [f"the kernel has no {kind} namespaces" for kind in NAMESPACES
+                if not Path("/proc/self/ns", kind).exists()]
+    if not cgroups.hierarchies():
+        problems.append("no cgroup tree for systemd under /sys/fs/cgroup: mount cgroup2 there")
     return problems
 
 
-def missing_disk(lab: Lab) -> list[str]:
-    place = next(path for path in (lab.cache, *lab.cache.parents) if path.exists())
-    free = shutil.disk_usage(place).free
-    if free >= DISK_BYTES:
+def missing_overlay(lab: Lab) -> list[str]:
+    """Tries an overlay where the machines will have theirs: not every file system can carry one."""
+    lab.state_root.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=lab.state_root, prefix=".precheck-") as text:
+        here = Path(text)
+        for part in ("lower", "upper", "work", "root"):
+            (here / part).mkdir()
+        options = f"lowerdir={here / 'lower'},upperdir={here / 'upper'},workdir={here / 'work'}"
+        mounted = subprocess.run(["mount", "-t", "overlay", "overlay", "-o", options, here / "root"],
+                                 capture_output=True, text=True, check=False)
+        if mounted.returncode == 0:
+            subprocess.run(["umount", here / "root"], check=False)
+            return []
+    return [f"no overlay file system can be mounted in {lab.state_root}: {mounted.stderr.strip()} "
+            "(try `modprobe overlay`; the directory must be on ext4, xfs or btrfs, not on an overlay)"]
+
+
+def missing_nat(lab: Lab) -> list[str]:
+    """Has the kernel check the lab's rules without loading them."""
+    tried = subprocess.run(["nft", "--check", "-f", "-"], input=network.rules(lab),
+                           capture_output=True, text=True, check=False)
+    if tried.returncode == 0:
         return []
-    return [f"{place}: {free / 1e9:.1f} GB free, the lab needs {DISK_BYTES / 1e9:.0f} GB"]
+    first = (tried.stderr.strip().splitlines() or ["no reason given"])[0]
+    return [f"nftables cannot masquerade here: {first} (try `modprobe nf_tables nft_masq`)"]
+
+
+def missing_disk(lab: Lab) -> list[str]:
+    """Room for what is not there yet, in the cache and in the machines' directory."""
+    needed = DISK_BYTES // 2 if any(lab.cache.glob("image-*")) else DISK_BYTES
+    for wanted in (lab.cache, lab.state_root):
+        place = next(path for path in (wanted, *wanted.parents) if path.exists())
+        free = shutil.disk_usage(place).free
+        if free < needed:
+            return [f"{place}: {free / 1e9:.1f} GB free, the lab needs {needed / 1e9:.0f} GB"]
+    return []

@@ -1,16 +1,20 @@
-"""Running commands and telling how long steps take."""
+"""Running commands, waiting, and telling how long steps take."""
 
 from __future__ import annotations
 
 import os
 import subprocess
 import sys
+import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
 from lab.errors import LabError
+
+# A step that takes longer than this shows that it is still at work, and again each time.
+HEARTBEAT_SECONDS = 10
 
 
 def say(text: str) -> None:
@@ -20,11 +24,23 @@ def say(text: str) -> None:
 
 @contextmanager
 def step(title: str) -> Iterator[None]:
-    """Say what starts, then how long it took."""
+    """Say what starts, every 10 s that it still runs, and how long it took."""
     started = time.monotonic()
+    done = threading.Event()
+
+    def beat() -> None:
+        while not done.wait(HEARTBEAT_SECONDS):
+            say(f"   {title}: still at it after {time.monotonic() - started:.0f} s")
+
     say(f"-> {title} ...")
-    yield
-    say(f"   {title}: {time.monotonic() - started:.1f} s")
+    threading.Thread(target=beat, daemon=True).start()
+    outcome = "failed after"
+    try:
+        yield
+        outcome = "done in"
+    finally:
+        done.set()
+        say(f"   {title}: {outcome} {time.monotonic() - started:.1f} s")
 
 
 def run(
@@ -32,7 +48,7 @@ def run(
     *,
     input: str | None = None,
     timeout: float = 120,
-    env: dict[str, str] | None = None,
+    env: Mapping[str, str] | None = None,
 ) -> str:
     """
     Run a command and return what it printed.
@@ -44,7 +60,8 @@ def run(
     environment = None if env is None else {**os.environ, **env}
     try:
         done = subprocess.run(
-            words, input=input, capture_output=True, text=True, timeout=timeout, env=environment, check=False
+            words, input=input, capture_output=True, text=True, errors="replace", timeout=timeout,
+            env=environment, check=False,
         )
     except FileNotFoundError as error:
         raise LabError(f"{words[0]}: not installed; run `sudo make deps`") from error
@@ -60,9 +77,8 @@ def tail(text: str, lines: int = 15) -> str:
     return "\n".join("    " + line for line in text.strip().splitlines()[-lines:])
 
 
-def wait_until(ready: object, what: str, timeout: float, pause: float = 0.1) -> None:
+def wait_until(ready: Callable[[], bool], what: str, timeout: float, pause: float = 0.1) -> None:
     """Call `ready()` until it is true; LabError naming `what` after `timeout` seconds."""
-    assert callable(ready)
     deadline = time.monotonic() + timeout
     while not ready():
         if time.monotonic() > deadline:

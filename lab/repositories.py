@@ -5,7 +5,8 @@ from __future__ import annotations
 import shutil
 import sys
 
-from lab import machines
+from lab import disks, files
+from lab.errors import LabError
 from lab.process import run
 from lab.settings import CHECKOUT, Lab
 
@@ -26,15 +27,15 @@ WantedBy=multi-user.target
 
 def write(lab: Lab) -> None:
     """Build each application's repository from tests/apps and install the unit that serves it."""
-    root = machines.root(lab, SERVER)
+    root = disks.root(lab, SERVER)
     for application in APPLICATIONS:
+        script = CHECKOUT / "tests/apps" / application / "make_repo.py"
+        if not script.is_file():
+            raise LabError(f"{script}: not there; it makes the repository that {SERVER} serves")
         target = root / "srv/git" / f"{application}.git"
-        shutil.rmtree(target, ignore_errors=True)
         target.parent.mkdir(parents=True, exist_ok=True)
-        run([sys.executable, CHECKOUT / "tests/apps" / application / "make_repo.py", target])
-    unit = root / "etc/systemd/system/git-daemon.service"
-    unit.write_text(UNIT)
-    wants = root / "etc/systemd/system/multi-user.target.wants/git-daemon.service"
-    wants.parent.mkdir(parents=True, exist_ok=True)
-    wants.unlink(missing_ok=True)
-    wants.symlink_to("/etc/systemd/system/git-daemon.service")
+        shutil.rmtree(target, ignore_errors=True)
+        run([sys.executable, script, target])
+    files.write(root / "etc/systemd/system/git-daemon.service", UNIT)
+    files.link(root / "etc/systemd/system/multi-user.target.wants/git-daemon.service",
+               "/etc/systemd/system/git-daemon.service")

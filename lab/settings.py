@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
+import json
 import os
 import re
 import tomllib
@@ -10,11 +11,17 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from lab import files
 from lab.errors import LabError
 
 CHECKOUT = Path(__file__).resolve().parent.parent
 FLEET_FILE = Path(__file__).with_name("fleet.toml")
-NAME = re.compile(r"[a-z][a-z0-9-]{0,30}")
+CACHE = Path("/var/cache/sluice-lab")
+STATE_ROOT = Path("/var/lib/sluice-lab")
+DEFAULTS = {"bridge": "sluice0", "network": "10.57.0.0/24"}
+# With a machine's id it makes a host name, which has at most 64 characters.
+NAME = re.compile(r"[a-z]([a-z0-9-]{0,18}[a-z0-9])?")
+ID = re.compile(r"[a-z]([a-z0-9-]{0,38}[a-z0-9])?")
 # A Linux network interface name has at most 15 characters.
 BRIDGE = re.compile(r"[a-z][a-z0-9]{0,14}")
 
@@ -35,8 +42,8 @@ class Lab:
     bridge: str
     network: ipaddress.IPv4Network
     machines: tuple[Machine, ...]
-    cache: Path = Path("/var/cache/sluice-lab")
-    state_root: Path = Path("/var/lib/sluice-lab")
+    cache: Path = CACHE
+    state_root: Path = STATE_ROOT
 
     @property
     def state(self) -> Path:
@@ -51,6 +58,11 @@ class Lab:
         """The name of this lab's nftables table."""
         return "sluice_lab_" + self.name.replace("-", "_")
 
+    @property
+    def group(self) -> str:
+        """The control group with all of this lab's machines."""
+        return f"sluice-lab.{self.name}"
+
     def machine(self, machine_id: str) -> Machine:
         for machine in self.machines:
             if machine.id == machine_id:
@@ -64,21 +76,50 @@ def load(
     bridge: str | None = None,
     network: str | None = None,
     env: Mapping[str, str] = os.environ,
+    state_root: Path = STATE_ROOT,
 ) -> Lab:
     """
-    The lab's settings: arguments first, then SLUICE_LAB_NAME, _BRIDGE and _NETWORK, then the defaults
-    `sluice`, `sluice0` and `10.57.0.0/24`.
+    The lab's settings: arguments first, then SLUICE_LAB_NAME, _BRIDGE and _NETWORK, then what the lab of
+    that name was made with, then the defaults `sluice`, `sluice0` and `10.57.0.0/24`.
 
-    Raises LabError for a name, bridge or network that cannot be used.
+    Raises LabError for a name, bridge or network that cannot be used, or that differ from what a lab of
+    that name was made with.
     """
     name = name or env.get("SLUICE_LAB_NAME") or "sluice"
-    bridge = bridge or env.get("SLUICE_LAB_BRIDGE") or "sluice0"
-    network = network or env.get("SLUICE_LAB_NETWORK") or "10.57.0.0/24"
     if not NAME.fullmatch(name):
-        raise LabError(f"lab name {name!r}: want small letters, digits and '-', at most 31")
-    if not BRIDGE.fullmatch(bridge):
-        raise LabError(f"bridge {bridge!r}: want small letters and digits, at most 15")
-    return Lab(name, bridge, parse_network(network), read_fleet(parse_network(network)))
+        raise LabError(f"lab name {name!r}: want small letters, digits and '-', at most 20")
+    made = recorded(state_root / name)
+    said = {"bridge": bridge or env.get("SLUICE_LAB_BRIDGE"),
+            "network": network or env.get("SLUICE_LAB_NETWORK")}
+    values = {key: said[key] or made.get(key) or default for key, default in DEFAULTS.items()}
+    for key, value in made.items():
+        if values[key] != value:
+            raise LabError(
+                f"lab '{name}' was made with {key} {value}, not {values[key]}; "
+                f"leave --{key} out, or run `lab --name {name} down` first"
+            )
+    if not BRIDGE.fullmatch(values["bridge"]):
+        raise LabError(f"bridge {values['bridge']!r}: want small letters and digits, at most 15")
+    parsed = parse_network(values["network"])
+    return Lab(name, values["bridge"], parsed, read_fleet(parsed), state_root=state_root)
+
+
+def recorded(state: Path) -> dict[str, str]:
+    """The bridge and network that a lab was made with, empty if there is no such lab."""
+    try:
+        made = json.loads((state / "settings.json").read_text())
+    except FileNotFoundError:
+        return {}
+    except (OSError, ValueError) as error:
+        raise LabError(f"{state / 'settings.json'}: {error}; remove the file and run `lab down`") from error
+    return {key: str(made[key]) for key in DEFAULTS if key in made}
+
+
+def record(lab: Lab) -> None:
+    """Keep the lab's settings, so that its name is enough for every later command."""
+    files.make_private(lab.state)
+    made = {"bridge": lab.bridge, "network": str(lab.network)}
+    files.write(lab.state / "settings.json", json.dumps(made) + "\n")
 
 
 def parse_network(text: str) -> ipaddress.IPv4Network:
@@ -94,9 +135,12 @@ def parse_network(text: str) -> ipaddress.IPv4Network:
 
 def read_fleet(network: ipaddress.IPv4Network, path: Path = FLEET_FILE) -> tuple[Machine, ...]:
     """The machines of fleet.toml with their addresses in the network."""
-    numbers: dict[str, int] = tomllib.loads(path.read_text())["machines"]
+    try:
+        numbers: dict[str, int] = tomllib.loads(path.read_text())["machines"]
+    except (OSError, ValueError, KeyError) as error:
+        raise LabError(f"{path}: {error}; want a table [machines] of id = number") from error
     for machine_id, number in numbers.items():
-        if not NAME.fullmatch(machine_id) or not 2 <= number <= 254:
+        if not ID.fullmatch(machine_id) or not isinstance(number, int) or not 2 <= number <= 254:
             raise LabError(f"{path.name}: {machine_id} = {number}: want a small-letter id and 2 to 254")
     if len(set(numbers.values())) != len(numbers):
         raise LabError(f"{path.name}: two machines have the same number")
