@@ -1,0 +1,51 @@
+"""What one worker counts; plain numbers that travel to the supervisor."""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from typing import Any
+
+# Upper bounds in seconds; from a cache's answer to the time limit of a stalled request.
+BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 60.0)
+# Second tries may add this much load, and a few are always allowed.
+RETRY_RATIO = 0.2
+RETRY_FLOOR = 10.0
+
+
+class Counters:
+    """Requests by service, track, backend and class of status; latencies; second tries; refusals."""
+
+    def __init__(self) -> None:
+        # key -> [requests, seconds, bucket counts...]
+        self.requests: dict[tuple[str, str, str, str], list[float]] = {}
+        self.retries: dict[str, int] = {}
+        self.refusals: dict[str, int] = {}
+        self._budget: dict[str, float] = {}
+
+    def finished(self, service: str, track: str, backend: str, status: int, seconds: float) -> None:
+        key = (service, track, backend, f"{status // 100}xx")
+        row = self.requests.get(key)
+        if row is None:
+            row = self.requests[key] = [0.0] * (3 + len(BUCKETS))
+        row[0] += 1
+        row[1] += seconds
+        row[2 + bisect_left(BUCKETS, seconds)] += 1
+        self._budget[service] = min(self._budget.get(service, RETRY_FLOOR) + RETRY_RATIO, 100.0)
+
+    def may_retry(self, service: str) -> bool:
+        return self._budget.get(service, RETRY_FLOOR) >= 1
+
+    def retried(self, service: str) -> None:
+        self.retries[service] = self.retries.get(service, 0) + 1
+        self._budget[service] = max(self._budget.get(service, RETRY_FLOOR) - 1, 0.0)
+
+    def refused(self, service: str) -> None:
+        self.refusals[service] = self.refusals.get(service, 0) + 1
+
+    def dump(self) -> dict[str, Any]:
+        """The numbers as JSON: keys joined with spaces, which no name contains."""
+        return {
+            "requests": {" ".join(key): row for key, row in self.requests.items()},
+            "retries": self.retries,
+            "refusals": self.refusals,
+        }

@@ -1,0 +1,295 @@
+"""One request and its response: the choice of a backend, the second try, and the way back."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING
+
+from balancer import limits
+from balancer.request import Request
+from balancer.routes import Backend
+from balancer.upstream import Upstream, end_to_end
+
+if TYPE_CHECKING:
+    from balancer.frontend import Client
+
+REASONS = {
+    100: b"Continue",
+    103: b"Early Hints",
+    200: b"OK",
+    201: b"Created",
+    204: b"No Content",
+    206: b"Partial Content",
+    301: b"Moved Permanently",
+    302: b"Found",
+    303: b"See Other",
+    304: b"Not Modified",
+    307: b"Temporary Redirect",
+    308: b"Permanent Redirect",
+    400: b"Bad Request",
+    401: b"Unauthorized",
+    403: b"Forbidden",
+    404: b"Not Found",
+    405: b"Method Not Allowed",
+    408: b"Request Timeout",
+    409: b"Conflict",
+    413: b"Content Too Large",
+    414: b"URI Too Long",
+    429: b"Too Many Requests",
+    431: b"Request Header Fields Too Large",
+    499: b"Client Closed Request",
+    500: b"Internal Server Error",
+    501: b"Not Implemented",
+    502: b"Bad Gateway",
+    503: b"Service Unavailable",
+    504: b"Gateway Timeout",
+}
+
+
+class Exchange:
+    """Carries one request to a backend and its response to the client."""
+
+    __slots__ = (
+        "_chunk",
+        "_connecting",
+        "_counted",
+        "_failure",
+        "_last",
+        "_tried",
+        "backend",
+        "bytes_out",
+        "client",
+        "ends_with_connection",
+        "head_sent",
+        "over",
+        "request",
+        "status",
+        "upstream",
+    )
+
+    def __init__(self, client: Client, request: Request) -> None:
+        self.client, self.request = client, request
+        self.backend: Backend | None = None
+        self.upstream: Upstream | None = None
+        self.status = 0
+        self.bytes_out = 0
+        self.head_sent = False
+        self.over = False
+        self.ends_with_connection = False
+        self._chunk = False
+        self._tried: list[Backend] = []
+        self._counted = False
+        self._failure = "no backend can serve this now"
+        self._connecting: asyncio.Task[None] | None = None
+        self._last = client.worker.clock()
+
+    # The way to the backend.
+
+    def start(self) -> None:
+        """Choose a backend and send it the request; 503 if there is none."""
+        self._release()
+        backend = self.client.route.choose(self._tried)
+        if backend is None or len(self._tried) > 2:
+            self._give_up()
+            return
+        self._tried.append(backend)
+        self.backend = backend
+        backend.in_flight += 1
+        self._counted = True
+        upstream = self.client.worker.pool.take(backend)
+        if upstream is not None:
+            self._send(upstream)
+        else:
+            self._connecting = asyncio.ensure_future(self._connect(backend))
+
+    async def _connect(self, backend: Backend) -> None:
+        try:
+            upstream = await self.client.worker.pool.connect(backend)
+        except (OSError, TimeoutError):
+            self._connecting = None
+            if not self.over:
+                self.client.route.suspect(backend)
+                self._failure = "no connection to the backend"
+                self.client.worker.metrics.retried(self.client.route.name)
+                self.start()
+            return
+        self._connecting = None
+        if self.over:
+            upstream.transport.close()
+        else:
+            self._send(upstream)
+
+    def _send(self, upstream: Upstream) -> None:
+        """Head and whatever waits of the body, in one write."""
+        self.upstream = upstream
+        upstream.begin(self)
+        self._last = self.client.worker.clock()
+        request = self.request
+        if request.body:
+            upstream.transport.writelines([request.head, *request.body])
+            request.body.clear()
+            request.waiting_bytes = 0
+            request.body_sent = True
+            self.client.resume_reading()
+        else:
+            upstream.transport.write(request.head)
+
+    def request_body(self, part: bytes) -> None:
+        """A part of the request's body, framed for the backend."""
+        self._last = self.client.worker.clock()
+        request = self.request
+        if self.upstream is not None and not request.body:
+            request.body_sent = True
+            self.upstream.transport.write(part)
+            return
+        request.body.append(part)
+        request.waiting_bytes += len(part)
+        if request.waiting_bytes > limits.MAX_WAITING_BYTES:
+            self.client.pause_reading()
+
+    # The way back.
+
+    def interim(self, status: int, headers: list[tuple[bytes, bytes]]) -> None:
+        """A 1xx response goes on to clients that know them."""
+        if self.request.version == "1.1" and status != 101:
+            self.client.write(head_bytes(status, end_to_end(headers), []))
+
+    def response_head(self, status: int, headers: list[tuple[bytes, bytes]], body_follows: bool) -> None:
+        """Send the response's head, framed for the client's connection."""
+        self.status = status
+        self.head_sent = True
+        coded = any(name.lower() == b"transfer-encoding" for name, _ in headers)
+        sized = not coded and any(name.lower() == b"content-length" for name, _ in headers)
+        extra: list[bytes] = []
+        if coded:
+            headers = [(name, value) for name, value in headers if name.lower() != b"content-length"]
+        if body_follows and not sized:
+            self.ends_with_connection = not coded
+            if self.request.version == "1.1":
+                self._chunk = True
+                extra.append(b"Transfer-Encoding: chunked\r\n")
+            else:
+                self.request.keep_alive = False
+        if not self.request.keep_alive or self.client.worker.stopping:
+            self.request.keep_alive = False
+            extra.append(b"Connection: close\r\n")
+        self.client.write(head_bytes(status, end_to_end(headers), extra))
+
+    def response_body(self, data: bytes) -> None:
+        """Pass a part of the body on."""
+        self.bytes_out += len(data)
+        if self._chunk:
+            self.client.write(b"%x\r\n%b\r\n" % (len(data), data))
+        else:
+            self.client.write(data)
+
+    def response_end(self) -> None:
+        """The response is whole."""
+        if self._chunk:
+            self.client.write(b"0\r\n\r\n")
+        self.upstream = None
+        self._finish()
+
+    # When something breaks.
+
+    def upstream_failed(self, why: str) -> None:
+        """The connection to the backend ended before the response did."""
+        upstream, self.upstream = self.upstream, None
+        self._failure = why
+        if self.head_sent:
+            # A part of the answer is with the client: a clean end would pass it off as the whole.
+            self.request.keep_alive = False
+            self._finish()
+            self.client.abort()
+            return
+        if upstream is not None and upstream.reused:
+            # It died of old age, perhaps: the backend itself is not under suspicion and may be tried again.
+            self._tried.clear()
+        elif self.backend is not None:
+            self.client.route.suspect(self.backend)
+        if self.request.may_repeat() and self.client.worker.metrics.may_retry(self.client.route.name):
+            self.client.worker.metrics.retried(self.client.route.name)
+            self.start()
+        else:
+            self._answer(502, why)
+
+    def check_time(self, now: float) -> None:
+        """Called now and then: end an exchange in which nothing moves."""
+        if now - self._last < limits.STALL_SECONDS:
+            return
+        self.stop(504, "the backend did not answer in time")
+
+    def touch(self) -> None:
+        self._last = self.client.worker.clock()
+
+    def cancel(self) -> None:
+        """The client is gone, or the backend was cut off."""
+        if not self.over:
+            self._drop_upstream()
+            self.status = self.status or 499
+            self._finish()
+
+    def stop(self, status: int, why: str) -> None:
+        """End it from this side: answer what can still be answered, break off what cannot."""
+        if self.head_sent:
+            self.cancel()
+            self.client.abort()
+        else:
+            self._drop_upstream()
+            self._answer(status, why)
+
+    def _drop_upstream(self) -> None:
+        upstream, self.upstream = self.upstream, None
+        if upstream is not None:
+            upstream.exchange = None
+            upstream.transport.abort()
+        if self._connecting is not None:
+            self._connecting.cancel()
+
+    def _give_up(self) -> None:
+        if self._tried:
+            self._answer(502, self._failure)
+        else:
+            self._answer(503, self._failure)
+
+    def _answer(self, status: int, why: str) -> None:
+        """The balancer's own answer."""
+        self.status = status
+        self.head_sent = True
+        if not self.request.complete:
+            self.request.keep_alive = False
+        self.client.write(own_answer(status, why, self.request.keep_alive, self.request.method == b"HEAD"))
+        self._finish()
+
+    def _release(self) -> None:
+        if self._counted and self.backend is not None:
+            self.backend.in_flight -= 1
+            self._counted = False
+
+    def _finish(self) -> None:
+        if self.over:
+            return
+        self.over = True
+        self._release()
+        self.client.worker.finished(self)
+        self.client.exchange_over(self)
+
+
+def head_bytes(status: int, headers: list[tuple[bytes, bytes]], extra: list[bytes]) -> bytes:
+    """A response's head."""
+    parts = [b"HTTP/1.1 %d %b\r\n" % (status, REASONS.get(status, b""))]
+    parts.extend([b"%b: %b\r\n" % header for header in headers])
+    parts.extend(extra)
+    parts.append(b"\r\n")
+    return b"".join(parts)
+
+
+def own_answer(status: int, why: str, keep_alive: bool, head_only: bool = False) -> bytes:
+    """A short text answer of the balancer itself."""
+    body = f"{status} {REASONS[status].decode()}: {why}\n".encode()
+    extra = [b"Content-Type: text/plain; charset=utf-8\r\n", b"Content-Length: %d\r\n" % len(body)]
+    if status == 503:
+        extra.append(b"Retry-After: 1\r\n")
+    if not keep_alive:
+        extra.append(b"Connection: close\r\n")
+    return head_bytes(status, [], extra) + (b"" if head_only else body)

@@ -1,0 +1,114 @@
+"""/metrics in Prometheus' text format."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from typing import TYPE_CHECKING, Any
+
+from prometheus_client import CONTENT_TYPE_LATEST as CONTENT_TYPE
+from prometheus_client import CollectorRegistry, generate_latest
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
+from prometheus_client.registry import Collector
+
+from balancer.counters import BUCKETS
+
+if TYPE_CHECKING:
+    from balancer.supervisor import Supervisor
+
+__all__ = ["CONTENT_TYPE", "render"]
+
+CLASSES = ("2xx", "3xx", "4xx", "5xx")
+
+
+async def render(supervisor: Supervisor) -> bytes:
+    """All metrics of this balancer, over all its workers."""
+    counters, _ = await supervisor.workers.numbers()
+    status = await supervisor.status()
+    registry = CollectorRegistry(auto_describe=False)
+    registry.register(Fixed([*traffic(status, counters), *condition(status, counters, supervisor)]))
+    return generate_latest(registry)
+
+
+class Fixed(Collector):
+    """Metrics that are there already."""
+
+    def __init__(self, metrics: list[Metric]) -> None:
+        self._metrics = metrics
+
+    def collect(self) -> Iterable[Metric]:
+        return self._metrics
+
+
+def backends(status: dict[str, Any]) -> Iterator[tuple[str, str, str, dict[str, Any]]]:
+    """service, track, backend and what is known of it."""
+    for service, told in status["services"].items():
+        for track, row in told["tracks"].items():
+            for backend, condition in row["backends"].items():
+                yield service, track, backend, condition
+
+
+def traffic(status: dict[str, Any], counters: dict[str, Any]) -> list[Metric]:
+    """Requests and latencies. Every label value is there from the start, with 0."""
+    labels = ["service", "track", "backend"]
+    requests = CounterMetricFamily("sluice_requests", "Requests answered.", labels=[*labels, "code"])
+    seconds = HistogramMetricFamily(
+        "sluice_request_seconds", "Time to the last byte of the answer.", labels=labels
+    )
+    empty = [0.0] * (3 + len(BUCKETS))
+    rows: dict[str, list[float]] = counters.get("requests", {})
+    known = {" ".join((*who, code)) for *who, _ in backends(status) for code in CLASSES}
+    sums: dict[tuple[str, str, str], list[float]] = {}
+    for key in sorted(known | set(rows)):
+        service, track, backend, code = key.split(" ")
+        row = rows.get(key, empty)
+        requests.add_metric([service, track, backend, code], row[0])
+        before = sums.get((service, track, backend), empty)
+        sums[(service, track, backend)] = [a + b for a, b in zip(before, row, strict=True)]
+    for who, row in sums.items():
+        seconds.add_metric(list(who), buckets(row), sum_value=row[1])
+    return [requests, seconds]
+
+
+def buckets(row: list[float]) -> list[tuple[str, float]]:
+    """The cumulative buckets of a row of counters."""
+    total, result = 0.0, []
+    for bound, count in zip([*map(str, BUCKETS), "+Inf"], row[2:], strict=True):
+        total += count
+        result.append((bound, total))
+    return result
+
+
+def condition(status: dict[str, Any], counters: dict[str, Any], supervisor: Supervisor) -> list[Metric]:
+    """Weights, alerts, backends, and what went wrong."""
+    declared = GaugeMetricFamily(
+        "sluice_weight_declared_percent", "Weight from the file.", labels=["service", "track"]
+    )
+    effective = GaugeMetricFamily(
+        "sluice_weight_effective_percent", "Weight in force.", labels=["service", "track"]
+    )
+    alert = GaugeMetricFamily("sluice_alert", "1 while an alert stands.", labels=["service"])
+    up = GaugeMetricFamily(
+        "sluice_backend_up", "1 if the backend gets requests.", labels=["service", "track", "backend"]
+    )
+    flying = GaugeMetricFamily(
+        "sluice_in_flight_requests", "Requests under way.", labels=["service", "track", "backend"]
+    )
+    retries = CounterMetricFamily("sluice_retries", "Second tries.", labels=["service"])
+    refusals = CounterMetricFamily(
+        "sluice_refused_requests", "Requests that were not valid HTTP.", labels=["service"]
+    )
+    reloads = CounterMetricFamily("sluice_reloads", "Files taken over or refused.", labels=["result"])
+    workers = GaugeMetricFamily("sluice_workers", "Worker processes.", value=status["workers"])
+    for service, told in status["services"].items():
+        alert.add_metric([service], 1 if told["alert"] else 0)
+        retries.add_metric([service], counters.get("retries", {}).get(service, 0))
+        refusals.add_metric([service], counters.get("refusals", {}).get(service, 0))
+        for track, row in told["tracks"].items():
+            declared.add_metric([service, track], row["weight_declared"])
+            effective.add_metric([service, track], row["weight_effective"])
+    for service, track, backend, known in backends(status):
+        up.add_metric([service, track, backend], 1 if known["state"] == "up" else 0)
+        flying.add_metric([service, track, backend], known["in_flight"])
+    for result, count in supervisor.reloads.items():
+        reloads.add_metric([result], count)
+    return [declared, effective, alert, up, flying, retries, refusals, reloads, workers]

@@ -1,0 +1,24 @@
+"""Limits of the data plane, each with the reason for its value."""
+
+# Browsers send at most about 16 kB of cookies; twice that with everything else is an attack or a defect.
+MAX_HEAD_BYTES = 32 * 1024
+MAX_HEADERS = 128
+# RFC 9110, 4.1 recommends to support at least 8000 octets.
+MAX_TARGET_BYTES = 8 * 1024
+# A person's browser sends its header at once; who needs longer holds a connection for its own sake.
+HEAD_SECONDS = 10.0
+IDLE_SECONDS = 75.0
+# Shorter than what servers keep idle connections by default (nginx 75 s, node 5 s is the exception the
+# retry covers), so that they rarely close one that was just chosen.
+UPSTREAM_IDLE_SECONDS = 30.0
+CONNECT_SECONDS = 2.0
+# No byte from the backend, or none from the client, for this long.
+STALL_SECONDS = 60.0
+# How much of a request's body waits in memory for its connection.
+MAX_WAITING_BYTES = 64 * 1024
+# Idle connections kept to one backend by one worker.
+MAX_IDLE_PER_BACKEND = 256
+# A backend that refused a connection is left alone by this worker for so long.
+SUSPECT_SECONDS = 1.0
+# Requests under way may finish for this long when the balancer stops.
+STOP_SECONDS = 30.0

@@ -1,0 +1,85 @@
+"""Which track and which backend the next request goes to. Pure: no I/O, no clock of its own."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Protocol, TypeVar
+
+STABLE = "stable"
+
+
+def effective_weights(
+    declared: Mapping[str, float], alert: bool, usable: Mapping[str, bool]
+) -> dict[str, float]:
+    """
+    The share of requests each track gets now, in percent.
+
+    declared
+        Track to weight from pillar, 0-100, summing to 100.
+    alert
+        True while an alert stands: every track but stable counts as 0.
+    usable
+        Track to whether it has a backend that is up and not drained; a track without one counts as 0.
+
+    What the other tracks lose goes to stable. Without a usable stable backend a canary that may serve
+    takes everything, for an answer is better than none; under an alert it never does. The sum is 100, or
+    0 if nothing can serve.
+    """
+    weights = {
+        track: weight if usable.get(track, False) and not alert else 0.0
+        for track, weight in declared.items()
+        if track != STABLE
+    }
+    rest = 100.0 - sum(weights.values())
+    if usable.get(STABLE, False):
+        return {STABLE: rest, **weights}
+    total = sum(weights.values())
+    return {STABLE: 0.0, **{track: 100.0 * w / total if total else 0.0 for track, w in weights.items()}}
+
+
+class Shares:
+    """
+    Smooth weighted choice: over any window the counts differ from the weights by at most one per track.
+
+    The scheme is nginx's smooth weighted round-robin (its commit 52327e0627f4, 2012): every track earns its
+    weight at each choice, the richest is chosen and pays the sum.
+    """
+
+    def __init__(self) -> None:
+        self._credit: dict[str, float] = {}
+
+    def choose(self, weights: Mapping[str, float]) -> str | None:
+        """The next track, or None if every weight is 0."""
+        best: str | None = None
+        total = 0.0
+        credit = self._credit
+        for track, weight in weights.items():
+            if weight <= 0.0:
+                credit[track] = 0.0
+                continue
+            total += weight
+            credit[track] = credit.get(track, 0.0) + weight
+            if best is None or credit[track] > credit[best]:
+                best = track
+        if best is not None:
+            credit[best] -= total
+        return best
+
+
+class Loaded(Protocol):
+    """Something with a number of requests in flight."""
+
+    in_flight: int
+
+
+B = TypeVar("B", bound=Loaded)
+
+
+def least_loaded(backends: Iterable[B], turn: int) -> B | None:
+    """The backend with the fewest requests in flight; among equals they take turns."""
+    candidates = list(backends)
+    if not candidates:
+        return None
+    start = turn % len(candidates)
+    rotated = candidates[start:] + candidates[:start]
+    return min(rotated, key=lambda backend: backend.in_flight)

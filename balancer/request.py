@@ -1,0 +1,176 @@
+"""A request as it came in, checked so strictly that no two parsers can read it differently."""
+
+from __future__ import annotations
+
+import re
+from collections import deque
+
+from balancer import limits
+
+# RFC 9110, 7.6.1, and the older names still met in the wild.
+HOP_BY_HOP = frozenset(
+    (
+        b"connection",
+        b"keep-alive",
+        b"proxy-connection",
+        b"te",
+        b"trailer",
+        b"transfer-encoding",
+        b"upgrade",
+        b"proxy-authenticate",
+        b"proxy-authorization",
+        b"http2-settings",
+    )
+)
+IDEMPOTENT = frozenset((b"GET", b"HEAD", b"OPTIONS", b"PUT", b"DELETE", b"TRACE"))
+HOST = re.compile(rb"[A-Za-z0-9._~%!$&'()*+,;=-]*(:[0-9]{1,5})?|\[[0-9A-Fa-f:.]+\](:[0-9]{1,5})?")
+LENGTH = re.compile(rb"[0-9]{1,18}")
+REQUEST_ID = re.compile(rb"[A-Za-z0-9._-]{1,128}")
+TARGET = re.compile(rb"[!-~]+")
+
+
+class BadRequest(Exception):
+    """The request is refused: status and a reason for the client."""
+
+    def __init__(self, status: int, reason: str) -> None:
+        super().__init__(reason)
+        self.status, self.reason = status, reason
+
+
+class Request:
+    """One request: its head, what of its body waits, and how it ends."""
+
+    __slots__ = (
+        "body",
+        "body_sent",
+        "chunked",
+        "complete",
+        "head",
+        "headers",
+        "host",
+        "id",
+        "keep_alive",
+        "length",
+        "method",
+        "started",
+        "target",
+        "version",
+        "waiting_bytes",
+    )
+
+    def __init__(self, started: float) -> None:
+        self.started = started
+        self.method = b""
+        self.target = b""
+        self.version = "1.1"
+        self.headers: list[tuple[bytes, bytes]] = []
+        self.host = b""
+        self.id = b""
+        self.head = b""
+        self.length: bytes | None = None
+        self.chunked = False
+        self.keep_alive = True
+        self.complete = False
+        # Parts of the body in the framing of the backend's connection, not sent yet.
+        self.body: deque[bytes] = deque()
+        self.waiting_bytes = 0
+        self.body_sent = False
+
+    @property
+    def has_body(self) -> bool:
+        return self.chunked or (self.length is not None and self.length.strip(b"0") != b"")
+
+    @property
+    def path(self) -> str:
+        """The target without its query, for logs."""
+        return self.target.split(b"?", 1)[0].decode("latin-1")
+
+    def may_repeat(self) -> bool:
+        """True if sending it again can do no harm: nothing was sent of its body and it is idempotent."""
+        return self.method in IDEMPOTENT and not self.body_sent
+
+    def check(self, upgrade: bool) -> None:
+        """Raise BadRequest for anything ambiguous; fill in host, framing and path."""
+        hosts = []
+        for name, value in self.headers:
+            lower = name.lower()
+            if lower == b"host":
+                hosts.append(value)
+            elif lower == b"content-length":
+                self._check_length(value)
+            elif lower == b"transfer-encoding":
+                self._check_coding(value)
+            elif lower == b"x-request-id" and REQUEST_ID.fullmatch(value):
+                self.id = value
+        if self.chunked and self.length is not None:
+            raise BadRequest(400, "both Content-Length and Transfer-Encoding")
+        if upgrade and self.has_body:
+            raise BadRequest(501, "upgrade with a body")
+        self._check_host(hosts)
+        self._check_target()
+
+    def _check_length(self, value: bytes) -> None:
+        if self.length is not None or not LENGTH.fullmatch(value):
+            raise BadRequest(400, "bad Content-Length")
+        self.length = value
+
+    def _check_coding(self, value: bytes) -> None:
+        if self.chunked or value.lower() != b"chunked" or self.version != "1.1":
+            raise BadRequest(400, "bad Transfer-Encoding")
+        self.chunked = True
+
+    def _check_host(self, hosts: list[bytes]) -> None:
+        if len(hosts) > 1 or (not hosts and self.version == "1.1"):
+            raise BadRequest(400, "want exactly one Host")
+        self.host = hosts[0] if hosts else b""
+        if not HOST.fullmatch(self.host):
+            raise BadRequest(400, "bad Host")
+
+    def _check_target(self) -> None:
+        if self.method == b"CONNECT":
+            raise BadRequest(405, "no CONNECT here")
+        if len(self.target) > limits.MAX_TARGET_BYTES:
+            raise BadRequest(414, "target too long")
+        if not TARGET.fullmatch(self.target):
+            raise BadRequest(400, "bad request target")
+        if self.target.startswith(b"/") or (self.target == b"*" and self.method == b"OPTIONS"):
+            return
+        scheme, found, rest = self.target.partition(b"://")
+        authority, slash, path = rest.partition(b"/")
+        if not found or scheme.lower() != b"http" or authority != self.host:
+            raise BadRequest(400, "bad request target")
+        self.target = slash + path or b"/"
+
+    def make_head(self, client: bytes) -> None:
+        """The head as it goes to the backend: end-to-end headers, and who asked."""
+        drop = connection_options(self.headers)
+        parts = [b"%b %b HTTP/1.1\r\n" % (self.method, self.target)]
+        forwarded = client
+        for name, value in self.headers:
+            lower = name.lower()
+            if lower == b"x-forwarded-for":
+                forwarded = value + b", " + client
+            elif lower not in HOP_BY_HOP and lower not in OURS and lower not in drop:
+                parts.append(b"%b: %b\r\n" % (name, value))
+        if self.chunked:
+            parts.append(b"Transfer-Encoding: chunked\r\n")
+        if not self.host:
+            parts.append(b"Host: \r\n")
+        parts.append(
+            b"X-Forwarded-For: %b\r\nX-Forwarded-Proto: http\r\n"
+            b"X-Forwarded-Host: %b\r\nX-Request-Id: %b\r\n\r\n" % (forwarded, self.host, self.id)
+        )
+        self.head = b"".join(parts)
+
+
+# Set by the balancer itself, whatever the client said.
+OURS = frozenset((b"x-forwarded-for", b"x-forwarded-proto", b"x-forwarded-host", b"x-request-id"))
+
+
+def connection_options(headers: list[tuple[bytes, bytes]]) -> set[bytes]:
+    """The header names that a Connection header declares to be for this hop only."""
+    named: set[bytes] = set()
+    for name, value in headers:
+        if name.lower() == b"connection":
+            named.update(option.strip().lower() for option in value.split(b","))
+    return named - {b"host", b"content-length"}

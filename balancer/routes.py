@@ -1,0 +1,81 @@
+"""A worker's view of the services: which backends there are, and the choice among them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection
+from typing import Any
+
+from balancer import limits, policy
+
+
+class Backend:
+    """One host:port of a track, and what this worker knows of it."""
+
+    __slots__ = ("host", "id", "in_flight", "port", "suspect_until", "track", "usable")
+
+    def __init__(self, backend_id: str, track: str, host: str, port: int) -> None:
+        self.id, self.track, self.host, self.port = backend_id, track, host, port
+        self.usable = False
+        self.in_flight = 0
+        self.suspect_until = 0.0
+
+
+class Route:
+    """One service: its tracks, the weights in force and the choice of a backend."""
+
+    def __init__(self, name: str, clock: Callable[[], float]) -> None:
+        self.name = name
+        self.weights: dict[str, float] = {}
+        self.tracks: dict[str, list[Backend]] = {}
+        self._shares = policy.Shares()
+        self._turns: dict[str, int] = {}
+        self._clock = clock
+
+    def apply(self, table: dict[str, Any]) -> list[Backend]:
+        """Take over a new table; returns the backends that must get no further request."""
+        before = {(b.track, b.id, b.host, b.port): b for track in self.tracks.values() for b in track}
+        self.tracks = {}
+        for track, backends in table["tracks"].items():
+            self.tracks[track] = []
+            for backend_id, told in backends.items():
+                host, port = told["address"]
+                key = (track, backend_id, host, port)
+                backend = before.pop(key, None) or Backend(backend_id, track, host, port)
+                backend.usable = told["state"] == "up"
+                self.tracks[track].append(backend)
+        usable = {track: any(b.usable for b in backends) for track, backends in self.tracks.items()}
+        self.weights = policy.effective_weights(table["weights"], table["alert"], usable)
+        for backend in before.values():
+            backend.usable = False
+        refused = [b for backends in self.tracks.values() for b in backends if not b.usable]
+        return [*before.values(), *refused]
+
+    def choose(self, tried: Collection[Backend] = ()) -> Backend | None:
+        """The backend for the next request, none of `tried`; None if nothing can serve it."""
+        track = self._shares.choose(self.weights)
+        if track is None:
+            return None
+        found = self._among(track, tried)
+        if found is not None:
+            return found
+        # The chosen track has nothing left for this request: another that may serve, stable first.
+        others = sorted(self.weights, key=lambda name: name != policy.STABLE)
+        allowed = [name for name in others if self.weights[name] > 0 or name == policy.STABLE]
+        for other in allowed:
+            found = self._among(other, tried)
+            if found is not None:
+                return found
+        return None
+
+    def _among(self, track: str, tried: Collection[Backend]) -> Backend | None:
+        candidates = [b for b in self.tracks.get(track, ()) if b.usable and b not in tried]
+        if not candidates:
+            return None
+        now = self._clock()
+        trusted = [b for b in candidates if b.suspect_until <= now]
+        turn = self._turns[track] = self._turns.get(track, -1) + 1
+        return policy.least_loaded(trusted or candidates, turn)
+
+    def suspect(self, backend: Backend) -> None:
+        """Leave a backend alone for a moment: it refused or broke a connection."""
+        backend.suspect_until = self._clock() + limits.SUSPECT_SECONDS

@@ -1,0 +1,190 @@
+"""Connections to backends: one response at a time, read as it streams, and kept for the next request."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import defaultdict
+from typing import TYPE_CHECKING, Any
+
+import httptools
+
+from balancer import limits
+from balancer.request import HOP_BY_HOP, connection_options
+from balancer.routes import Backend
+
+if TYPE_CHECKING:
+    from balancer.exchange import Exchange
+
+
+class Upstream(asyncio.Protocol):
+    """A connection to a backend."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop, backend: Backend) -> None:
+        self._loop = loop
+        self.backend = backend
+        self.transport: asyncio.Transport = None  # type: ignore[assignment]
+        self.exchange: Exchange | None = None
+        self.reused = False
+        self.idle_since = 0.0
+        self.closed = False
+        self._pool: Pool | None = None
+        self._fresh_parser()
+
+    def _fresh_parser(self) -> None:
+        self._parser: Any = httptools.HttpResponseParser(self)
+        self._headers: list[tuple[bytes, bytes]] = []
+        self._body_follows = True
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self.transport = transport  # type: ignore[assignment]
+
+    def begin(self, exchange: Exchange) -> None:
+        """The next response on this connection is for this exchange."""
+        self.exchange = exchange
+        self._fresh_parser()
+
+    def data_received(self, data: bytes) -> None:
+        if self.exchange is None:
+            # Nobody asked: whatever this is, it must not become the answer to the next request.
+            self.transport.abort()
+            return
+        self.exchange.touch()
+        try:
+            self._parser.feed_data(data)
+        except httptools.HttpParserUpgrade:
+            self._broken()
+        except httptools.HttpParserError:
+            self._broken()
+
+    def _broken(self) -> None:
+        if self.exchange is not None and not self._done_early():
+            exchange, self.exchange = self.exchange, None
+            exchange.upstream_failed("the backend sent no valid HTTP")
+        self.transport.abort()
+
+    def _done_early(self) -> bool:
+        return self.exchange is None
+
+    # Called by the parser.
+
+    def on_message_begin(self) -> None:
+        self._headers = []
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        self._headers.append((name, value))
+
+    def on_headers_complete(self) -> None:
+        exchange = self.exchange
+        if exchange is None:
+            return
+        status = self._parser.get_status_code()
+        if status < 200:
+            exchange.interim(status, self._headers)
+            return
+        self._body_follows = not (exchange.request.method == b"HEAD" or status in (204, 304))
+        exchange.response_head(status, self._headers, self._body_follows)
+        if not self._body_follows:
+            self._finish()
+
+    def on_body(self, data: bytes) -> None:
+        if self.exchange is not None and self._body_follows:
+            self.exchange.response_body(data)
+
+    def on_message_complete(self) -> None:
+        if self.exchange is not None and self._parser.get_status_code() >= 200 and self._body_follows:
+            self._finish()
+
+    def _finish(self) -> None:
+        exchange, self.exchange = self.exchange, None
+        if exchange is None:
+            return
+        keep = self._parser.should_keep_alive() and exchange.request.complete
+        if keep and self._pool is not None:
+            self._pool.put(self)
+        else:
+            self.transport.close()
+        exchange.response_end()
+
+    # Called by the event loop.
+
+    def eof_received(self) -> bool:
+        return False
+
+    def connection_lost(self, error: Exception | None) -> None:
+        self.closed = True
+        exchange, self.exchange = self.exchange, None
+        if self._pool is not None:
+            self._pool.forget(self)
+        if exchange is None:
+            return
+        if exchange.ends_with_connection and error is None:
+            exchange.response_end()
+        else:
+            exchange.upstream_failed("the backend closed the connection")
+
+    def pause_writing(self) -> None:
+        if self.exchange is not None:
+            self.exchange.client.pause_reading()
+
+    def resume_writing(self) -> None:
+        if self.exchange is not None:
+            self.exchange.client.resume_reading()
+
+
+class Pool:
+    """Idle connections by backend, the latest used first."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._loop = loop
+        self._idle: dict[Backend, list[Upstream]] = defaultdict(list)
+
+    def take(self, backend: Backend) -> Upstream | None:
+        """An idle connection to a backend, or None."""
+        idle = self._idle.get(backend)
+        while idle:
+            upstream = idle.pop()
+            if not upstream.closed and not upstream.transport.is_closing():
+                upstream.reused = True
+                return upstream
+        return None
+
+    async def connect(self, backend: Backend) -> Upstream:
+        """A new connection. Raises OSError or TimeoutError."""
+        async with asyncio.timeout(limits.CONNECT_SECONDS):
+            _, upstream = await self._loop.create_connection(
+                lambda: Upstream(self._loop, backend), backend.host, backend.port
+            )
+        upstream._pool = self
+        return upstream
+
+    def put(self, upstream: Upstream) -> None:
+        """Keep a connection for the next request."""
+        idle = self._idle[upstream.backend]
+        if not upstream.backend.usable or len(idle) >= limits.MAX_IDLE_PER_BACKEND:
+            upstream.transport.close()
+            return
+        upstream.idle_since = self._loop.time()
+        upstream.transport.resume_reading()
+        idle.append(upstream)
+
+    def forget(self, upstream: Upstream) -> None:
+        idle = self._idle.get(upstream.backend)
+        if idle and upstream in idle:
+            idle.remove(upstream)
+
+    def drop(self, backend: Backend) -> None:
+        """Close the idle connections to a backend that gets no further request."""
+        for upstream in self._idle.pop(backend, ()):
+            upstream.transport.close()
+
+    def sweep(self, now: float) -> None:
+        """Close connections that were idle for too long."""
+        for idle in self._idle.values():
+            while idle and now - idle[0].idle_since > limits.UPSTREAM_IDLE_SECONDS:
+                idle.pop(0).transport.close()
+
+
+def end_to_end(headers: list[tuple[bytes, bytes]]) -> list[tuple[bytes, bytes]]:
+    """The headers that go on to the client."""
+    named = connection_options(headers)
+    return [(n, v) for n, v in headers if (lower := n.lower()) not in HOP_BY_HOP and lower not in named]

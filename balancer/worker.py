@@ -1,0 +1,191 @@
+"""A worker process: accepts connections and moves bytes; does what the supervisor says.
+
+Started by the supervisor as `python -m balancer.worker CHANNEL_FD SERVICE=LISTEN_FD ...`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+import logging
+import os
+import signal
+import socket
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import uvloop
+
+from balancer import channel, limits
+from balancer.accesslog import AccessLog
+from balancer.counters import Counters
+from balancer.exchange import Exchange
+from balancer.frontend import Client
+from balancer.routes import Route
+from balancer.upstream import Pool
+
+TICK_SECONDS = 0.2
+
+
+class Worker:
+    """Everything one worker process knows."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop, access_log: Path | None) -> None:
+        # Not the loop's own time, which stands still while callbacks run.
+        self.clock = time.monotonic
+        self.clients: set[Client] = set()
+        self.routes: dict[str, Route] = {}
+        self.pool = Pool(loop)
+        self.metrics = Counters()
+        self.access_log = AccessLog(access_log)
+        self.stopping = False
+        self._id_prefix = os.urandom(6).hex()
+        self._ids = 0
+
+    def route(self, name: str) -> Route:
+        return self.routes.setdefault(name, Route(name, self.clock))
+
+    def next_id(self) -> bytes:
+        self._ids += 1
+        return f"{self._id_prefix}{self._ids:08x}".encode()
+
+    def finished(self, exchange: Exchange) -> None:
+        """Count and log an exchange that ended."""
+        request, backend = exchange.request, exchange.backend
+        seconds = self.clock() - request.started
+        track, name = (backend.track, backend.id) if backend else ("none", "none")
+        service = exchange.client.route.name
+        self.metrics.finished(service, track, name, exchange.status, seconds)
+        self.access_log.add(
+            service=service,
+            track=track,
+            backend=name,
+            client=exchange.client.address.decode(),
+            method=request.method.decode("latin-1"),
+            path=request.path,
+            status=exchange.status,
+            bytes=exchange.bytes_out,
+            ms=round(seconds * 1000, 2),
+            id=request.id.decode(),
+        )
+
+    # Orders of the supervisor.
+
+    def carry_out(self, order: dict[str, Any]) -> dict[str, Any]:
+        """Do what an order says and return its answer."""
+        handle = {
+            "table": self._table,
+            "numbers": self._numbers,
+            "cut": self._cut,
+            "stop": self._stop,
+            "reopen": self._reopen,
+        }[order["kind"]]
+        return handle(order)
+
+    def _table(self, order: dict[str, Any]) -> dict[str, Any]:
+        for name, table in order["services"].items():
+            for backend in self.route(name).apply(table):
+                self.pool.drop(backend)
+        return {}
+
+    def _numbers(self, order: dict[str, Any]) -> dict[str, Any]:
+        in_flight = {
+            f"{route.name} {backend.track} {backend.id}": backend.in_flight
+            for route in self.routes.values()
+            for track in route.tracks.values()
+            for backend in track
+        }
+        return {"counters": self.metrics.dump(), "in_flight": in_flight, "connections": len(self.clients)}
+
+    def _cut(self, order: dict[str, Any]) -> dict[str, Any]:
+        wanted = [
+            backend
+            for track in self.route(order["service"]).tracks.values()
+            for backend in track
+            if backend.id == order["backend"]
+        ]
+        return {"cut": sum(client.cut(backend) for backend in wanted for client in list(self.clients))}
+
+    def _stop(self, order: dict[str, Any]) -> dict[str, Any]:
+        self.stopping = True
+        return {}
+
+    def _reopen(self, order: dict[str, Any]) -> dict[str, Any]:
+        self.access_log.reopen()
+        return {}
+
+    async def tick(self) -> None:
+        """Time limits and the log, a few times a second."""
+        while True:
+            await asyncio.sleep(TICK_SECONDS)
+            now = self.clock()
+            for client in list(self.clients):
+                client.check_time(now)
+            self.pool.sweep(now)
+            self.access_log.flush()
+
+
+async def run(worker: Worker, end: socket.socket, listeners: dict[str, socket.socket]) -> None:
+    """Serve until the supervisor says stop or is gone."""
+    loop = asyncio.get_running_loop()
+    servers = []
+    started = asyncio.Event()
+
+    def carry_out(order: dict[str, Any]) -> dict[str, Any]:
+        answer = worker.carry_out(order)
+        started.set()
+        return answer
+
+    orders = asyncio.ensure_future(channel.obey(end, carry_out))
+    # Nothing is accepted before the first table: an early request would find no backend.
+    await asyncio.wait([orders, asyncio.ensure_future(started.wait())], return_when=asyncio.FIRST_COMPLETED)
+    for name, listener in listeners.items():
+        route = worker.route(name)
+        accept = functools.partial(Client, worker, route)
+        servers.append(await loop.create_server(accept, sock=listener, backlog=4096))
+    ticking = asyncio.ensure_future(worker.tick())
+    while not orders.done() and not worker.stopping:
+        await asyncio.wait([orders], timeout=0.05)
+    for server in servers:
+        server.close()
+    worker.stopping = True
+    await finish(worker, gone=orders.done())
+    ticking.cancel()
+    worker.access_log.flush()
+
+
+async def finish(worker: Worker, gone: bool) -> None:
+    """Let requests under way end; idle connections are closed."""
+    deadline = worker.clock() + (2.0 if gone else limits.STOP_SECONDS)
+    while worker.clients and worker.clock() < deadline:
+        for client in list(worker.clients):
+            client.close_if_idle()
+        await asyncio.sleep(0.02)
+
+
+def main(argv: list[str]) -> None:
+    """The worker's process."""
+    # Only the supervisor is told to stop; it tells its workers.
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    signal.signal(signal.SIGUSR1, signal.SIG_IGN)
+    logging.basicConfig(level=logging.INFO, format=f"worker {os.getpid()}: %(levelname)s %(message)s")
+    end = socket.socket(fileno=int(argv[0]))
+    access_log = Path(argv[1]) if argv[1] else None
+    listeners = {}
+    for word in argv[2:]:
+        name, _, number = word.partition("=")
+        listeners[name] = socket.socket(fileno=int(number))
+
+    async def start() -> None:
+        await run(Worker(asyncio.get_running_loop(), access_log), end, listeners)
+
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        runner.run(start())
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

@@ -1,0 +1,156 @@
+"""The worker processes as the supervisor sees them: started, given the table, replaced when they die."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import socket
+import sys
+from typing import Any
+
+from balancer.channel import ChannelClosed, Message, Orders
+from balancer.config import Config
+from balancer.counters import BUCKETS
+from balancer.limits import STOP_SECONDS
+
+log = logging.getLogger(__name__)
+
+# A worker that cannot even start is tried again after this long, so that a broken machine is not kept busy.
+RESPAWN_SECONDS = 0.2
+
+
+class Workers:
+    """A fixed number of workers on shared listening sockets."""
+
+    def __init__(self, config: Config, listeners: dict[str, socket.socket]) -> None:
+        self._config = config
+        self._listeners = listeners
+        self._alive: dict[int, Orders] = {}
+        self._table: Message = {}
+        self._tasks: list[asyncio.Task[None]] = []
+        self._stopping = False
+        # What workers that are gone had counted, as far as they had told.
+        self._retired: Message = {}
+        self._last: dict[int, Message] = {}
+
+    async def start(self, table: Message) -> None:
+        """Start all workers; returns when each has its table."""
+        self._table = table
+        ready = [asyncio.Event() for _ in range(self._config.workers)]
+        self._tasks = [asyncio.ensure_future(self._keep(number, event)) for number, event in enumerate(ready)]
+        await asyncio.gather(*(event.wait() for event in ready))
+
+    async def _keep(self, number: int, ready: asyncio.Event) -> None:
+        """Keep one worker running."""
+        while not self._stopping:
+            process, orders = await self._spawn()
+            try:
+                await orders.order("table", services=self._table)
+                self._alive[number] = orders
+                ready.set()
+                await orders.closed.wait()
+            except ChannelClosed as error:
+                log.error("worker %d: %s", process.pid, error)
+            finally:
+                self._retire(number)
+                orders.close()
+            code = await end(process, at_once=not self._stopping)
+            if not self._stopping:
+                log.error("worker %d ended with code %d; a new one takes its place", process.pid, code)
+                await asyncio.sleep(0 if ready.is_set() else RESPAWN_SECONDS)
+
+    async def _spawn(self) -> tuple[asyncio.subprocess.Process, Orders]:
+        ours, theirs = socket.socketpair()
+        sockets = {name: listener.fileno() for name, listener in self._listeners.items()}
+        words = [f"{name}={number}" for name, number in sockets.items()]
+        process = await asyncio.create_subprocess_exec(
+            sys.executable,
+            "-m",
+            "balancer.worker",
+            str(theirs.fileno()),
+            str(self._config.access_log or ""),
+            *words,
+            pass_fds=[theirs.fileno(), *sockets.values()],
+        )
+        theirs.close()
+        return process, await Orders.open(ours)
+
+    def _retire(self, number: int) -> None:
+        self._alive.pop(number, None)
+        counted = self._last.pop(number, None)
+        if counted:
+            self._retired = add_counters(self._retired, counted["counters"])
+
+    async def apply(self, table: Message) -> None:
+        """Give every worker a new table; returns when each works by it. A stuck worker is replaced."""
+        self._table = table
+        await self._all("table", services=table)
+
+    async def _all(self, kind: str, **details: Any) -> dict[int, Message]:
+        """Order all workers to do something; the answers of those that live."""
+        alive = list(self._alive.items())
+        answers = await asyncio.gather(
+            *(orders.order(kind, **details) for _, orders in alive), return_exceptions=True
+        )
+        good = {}
+        for (number, orders), answer in zip(alive, answers, strict=True):
+            if isinstance(answer, dict):
+                good[number] = answer
+            else:
+                log.error("worker %d does not obey (%s); it is replaced", number, answer)
+                # Its keeper sees the closed channel and kills what does not end by itself.
+                orders.close()
+        return good
+
+    async def numbers(self) -> tuple[Message, dict[str, int]]:
+        """All counters since the balancer started, and requests in flight by `service track backend`."""
+        told = await self._all("numbers")
+        self._last.update(told)
+        counters = self._retired
+        in_flight: dict[str, int] = {}
+        for answer in self._last.values():
+            counters = add_counters(counters, answer["counters"])
+        for answer in told.values():
+            for key, count in answer["in_flight"].items():
+                in_flight[key] = in_flight.get(key, 0) + count
+        return counters, in_flight
+
+    async def cut(self, service: str, backend: str) -> int:
+        """End the requests in flight to a backend; how many there were."""
+        told = await self._all("cut", service=service, backend=backend)
+        return sum(int(answer["cut"]) for answer in told.values())
+
+    async def reopen_logs(self) -> None:
+        await self._all("reopen")
+
+    @property
+    def count(self) -> int:
+        return len(self._alive)
+
+    async def stop(self) -> None:
+        """Let every worker finish what is under way, and end."""
+        self._stopping = True
+        await self._all("stop")
+        await asyncio.wait(self._tasks)
+
+
+async def end(process: asyncio.subprocess.Process, at_once: bool) -> int:
+    """Wait for a worker whose channel closed; one that does not end by itself is killed."""
+    try:
+        return await asyncio.wait_for(process.wait(), 0.2 if at_once else STOP_SECONDS + 5)
+    except TimeoutError:
+        process.kill()
+        return await process.wait()
+
+
+def add_counters(one: Message, other: Message) -> Message:
+    """The sum of two dumps of counters."""
+    requests = {key: list(row) for key, row in one.get("requests", {}).items()}
+    for key, row in other.get("requests", {}).items():
+        before = requests.get(key, [0.0] * (3 + len(BUCKETS)))
+        requests[key] = [a + b for a, b in zip(before, row, strict=True)]
+    result: Message = {"requests": requests}
+    for kind in ("retries", "refusals"):
+        first, second = one.get(kind, {}), other.get(kind, {})
+        result[kind] = {name: first.get(name, 0) + second.get(name, 0) for name in {*first, *second}}
+    return result
