@@ -54,6 +54,7 @@ def up(lab: Lab) -> None:
     """
     precheck.check(lab)
     with files.locked(lab.name):
+        network.check(lab)
         record(lab)
         choose_image(lab)
         with step(f"network {lab.bridge} {lab.network}"):

@@ -86,6 +86,7 @@ def ensure_image(lab: Lab) -> Path:
     with files.locked("images"):
         end_interrupted_build(lab)
         make(wanted.image, lambda target: build_image(target, wanted))
+        cgroups.remove(GROUP)
         prune(lab)
     return wanted.image
 

@@ -19,6 +19,8 @@ from lab.settings import Lab
 BOOT_SECONDS = 90
 # An orderly shutdown takes 1 to 10 s; after this the machine is cut off.
 STOP_SECONDS = 30
+# systemd(1): SIGRTMIN+3 makes an init halt its machine.
+HALT = signal.SIGRTMIN + 3
 PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
 
@@ -76,11 +78,12 @@ def stop(lab: Lab, machine_id: str, *, at_once: bool = False) -> None:
         Cut the power instead of shutting down in order. Default False.
     """
     lab.machine(machine_id)
-    if not at_once:
+    init = leader(lab, machine_id)
+    if init and not at_once:
         parts = remains(lab, machine_id)
-        for nspawn in parts:
-            if is_nspawn(lab, machine_id, nspawn.pid):
-                pids.send(nspawn, signal.SIGTERM)
+        for one in parts:
+            if one.pid == init:
+                pids.send(one, HALT)
         deadline = time.monotonic() + STOP_SECONDS
         while any(map(pids.alive, parts)) and time.monotonic() < deadline:
             time.sleep(0.05)

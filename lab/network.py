@@ -43,8 +43,7 @@ table ip {lab.table} {{
 
 def up(lab: Lab) -> None:
     """Make the bridge, its address and the rules, whatever of them is there already."""
-    check_bridge(lab)
-    check_routes(lab)
+    check(lab)
     if not has_bridge(lab):
         run(["ip", "link", "add", lab.bridge, "type", "bridge"])
     run(["ip", "link", "set", lab.bridge, "alias", alias(lab)])
@@ -85,6 +84,12 @@ def read_alias(interface: str) -> str:
         return (INTERFACES / interface / "ifalias").read_text().strip()
     except OSError:
         return ""
+
+
+def check(lab: Lab) -> None:
+    """LabError if the bridge's name or the network's addresses are in use for something else."""
+    check_bridge(lab)
+    check_routes(lab)
 
 
 def check_bridge(lab: Lab) -> None:

@@ -53,7 +53,7 @@ def alive(one: Process) -> bool:
     return process(one.pid) == one
 
 
-def send(one: Process, number: signal.Signals) -> None:
+def send(one: Process, number: int) -> None:
     """Signal that very process; nothing if it is gone. The pid cannot be reused between look and signal."""
     try:
         handle = os.pidfd_open(one.pid)

@@ -101,7 +101,8 @@ def load(
     if not BRIDGE.fullmatch(values["bridge"]):
         raise LabError(f"bridge {values['bridge']!r}: want small letters and digits, at most 15")
     parsed = parse_network(values["network"])
-    return Lab(name, values["bridge"], parsed, read_fleet(parsed), state_root=state_root)
+    cache = Path(env.get("SLUICE_LAB_CACHE") or CACHE)
+    return Lab(name, values["bridge"], parsed, read_fleet(parsed), cache, state_root)
 
 
 def recorded(state: Path) -> dict[str, str]:
