@@ -1,0 +1,66 @@
+"""`python -m lab.demo [--keep]`: run the demo, show what it found, and take the lab down again."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+
+from lab import fleet, settings
+from lab.demo import report
+from lab.demo.story import Story
+from lab.errors import LabError
+from lab.process import say
+from lab.settings import CHECKOUT
+
+NEXT = """
+The lab is still up. Try:
+  python3 -m lab ssh master
+      salt-run release.status checkbox
+      salt-run state.orchestrate canary pillar='{{"service": "checkbox", "version": "v2-bad"}}'
+      vi /srv/sluice/pillar/lab/traffic.sls            # the ratio; it applies by itself
+      salt 'canary-*' event.send release/checkbox/alert '{{"reason": "try me"}}'
+      salt-run release.clear checkbox
+  curl -i http://{address}/getPic                       # as a user
+  make lab-down                                        # when done
+"""
+
+
+def main() -> int:
+    """0 if every promise was kept, 1 if not, 130 after Ctrl-C."""
+    parser = argparse.ArgumentParser(prog="lab.demo", description=__doc__)
+    parser.add_argument("--keep", action="store_true", help="leave the lab up and say what to try next")
+    args = parser.parse_args()
+    lab = settings.load()
+    try:
+        code = tell(Story(lab).run())
+        if args.keep:
+            say(NEXT.format(address=lab.machine("lb-1").address))
+        return code
+    except LabError as error:
+        say(f"demo: {error}")
+        return 1
+    except KeyboardInterrupt:
+        say("demo: interrupted")
+        return 130
+    finally:
+        if not args.keep:
+            fleet.down(lab)
+
+
+def tell(result: dict[str, object]) -> int:
+    """Write build/demo.json, print the table and the verdict."""
+    path = CHECKOUT / "build" / "demo.json"
+    report.write(result, path)
+    print(report.table(result))
+    print(f"  written to {path.relative_to(CHECKOUT)}")
+    found = report.problems(result)
+    for problem in found:
+        print(f"  NOT KEPT: {problem}")
+    if not found:
+        print("  every request was answered, and the alert took all traffic back every time")
+    sys.stdout.flush()
+    return 1 if found else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

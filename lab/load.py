@@ -1,0 +1,208 @@
+"""A bounded load generator that trusts no answer: every one is checked for status, body and version.
+
+Open loop: requests start at a fixed rate whatever the answers do, each on a connection of its own, as from
+that many different users.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import ipaddress
+import json
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from lab.errors import LabError
+
+# An answer that takes longer is a failed request: no user waits so long.
+ANSWER_SECONDS = 10.0
+# At 1000 requests per second this is ten minutes; nothing here runs longer.
+MAX_REQUESTS = 600_000
+VERSION_HEADER = b"x-checkbox-version:"
+PNG = b"\x89PNG\r\n\x1a\n"
+
+
+@dataclass(frozen=True)
+class Answer:
+    """One request: when it started and ended (seconds since the epoch), who answered, what was wrong."""
+
+    started: float
+    ended: float
+    version: str
+    problem: str | None
+
+
+@dataclass(frozen=True)
+class Check:
+    """One kind of request, and what its answer must be."""
+
+    request: bytes
+    status: bytes
+    good: Callable[[bytes], bool]
+
+
+def _has_studies(body: bytes) -> bool:
+    return isinstance(json.loads(body).get("studies"), list)
+
+
+def get(path: str, good: Callable[[bytes], bool]) -> Check:
+    head = (
+        f"GET {path} HTTP/1.1\r\nHost: checkbox.lab\r\nUser-Agent: sluice-load\r\nConnection: close\r\n\r\n"
+    )
+    return Check(head.encode(), b"200", good)
+
+
+def post(path: str, told: dict[str, object], good: Callable[[bytes], bool]) -> Check:
+    body = json.dumps(told).encode()
+    head = (
+        f"POST {path} HTTP/1.1\r\nHost: checkbox.lab\r\nUser-Agent: sluice-load\r\nConnection: close\r\n"
+        f"Content-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n"
+    )
+    return Check(head.encode() + body, b"200", good)
+
+
+STUDY: dict[str, object] = {"invitecode": "RESEARCH", "name": "demo", "studyKind": "survey"}
+# One round of what users do: mostly reads, one write in twenty.
+CHECKBOX = (
+    *(
+        get("/getPic", lambda body: body.startswith(PNG)),
+        get("/api/study/listing", _has_studies),
+    )
+    * 9,
+    get("/getPic", lambda body: body.startswith(PNG)),
+    post("/api/study/create", STUDY, lambda body: "admin_url" in json.loads(body)),
+)
+
+
+@dataclass
+class Load:
+    """
+    Requests at `rate` per second to `host:port`, from `start()` to `stop()`.
+
+    network
+        The lab's network; any other target than it or loopback is refused.
+    """
+
+    host: str
+    port: int
+    rate: float
+    network: ipaddress.IPv4Network
+    checks: tuple[Check, ...] = CHECKBOX
+    answers: list[Answer] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        address = ipaddress.IPv4Address(self.host)
+        if not address.is_loopback and address not in self.network:
+            raise LabError(
+                f"{self.host} is neither loopback nor in the lab's network {self.network}: no load on it"
+            )
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=lambda: asyncio.run(self._run()), name="load", daemon=True)
+
+    def start(self) -> None:
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Start no more requests and wait for those under way."""
+        self._stop.set()
+        self._thread.join(ANSWER_SECONDS + 5)
+
+    async def _run(self) -> None:
+        begun = time.monotonic()
+        under_way: set[asyncio.Task[None]] = set()
+        for number in range(MAX_REQUESTS):
+            wait = begun + number / self.rate - time.monotonic()
+            if wait > 0:
+                await asyncio.sleep(wait)
+            if self._stop.is_set():
+                break
+            task = asyncio.ensure_future(self._one(self.checks[number % len(self.checks)]))
+            under_way.add(task)
+            task.add_done_callback(under_way.discard)
+        if under_way:
+            await asyncio.wait(under_way)
+
+    async def _one(self, check: Check) -> None:
+        started = time.time()
+        version, problem = "", None
+        try:
+            async with asyncio.timeout(ANSWER_SECONDS):
+                answer = await exchange(self.host, self.port, check.request)
+            version, problem = judge(answer, check)
+        except TimeoutError:
+            problem = f"no answer within {ANSWER_SECONDS:.0f} s"
+        except OSError as error:
+            problem = f"{type(error).__name__}: {error}"
+        self.answers.append(Answer(started, time.time(), version, problem))
+
+    def shares(self, seconds: float = 1.0) -> dict[str, float]:
+        """Percent of the answers of the last `seconds` by version."""
+        since = time.time() - seconds
+        recent = []
+        for answer in reversed(self.answers):
+            if answer.ended < since:
+                break
+            recent.append(answer.version or "none")
+        return {version: 100 * recent.count(version) / len(recent) for version in sorted(set(recent))}
+
+    def failed(self) -> list[Answer]:
+        return [answer for answer in self.answers if answer.problem]
+
+    def last(self, version: str, since: float, until: float) -> float | None:
+        """When the last answer of a version ended in a span of time, None if there was none."""
+        ends = [a.ended for a in self.answers if a.version == version and since <= a.ended <= until]
+        return max(ends, default=None)
+
+    def count(self, version: str, since: float, until: float) -> int:
+        return sum(a.version == version and since < a.ended <= until for a in self.answers)
+
+
+async def exchange(host: str, port: int, request: bytes) -> bytes:
+    """Everything the server says to one request on a fresh connection."""
+    reader, writer = await asyncio.open_connection(host, port)
+    try:
+        writer.write(request)
+        return await reader.read(-1)
+    finally:
+        writer.close()
+
+
+def judge(answer: bytes, check: Check) -> tuple[str, str | None]:
+    """The version that answered, and what is wrong with the answer, None if nothing is."""
+    head, found, body = answer.partition(b"\r\n\r\n")
+    lines = head.split(b"\r\n")
+    version = ""
+    chunked = False
+    for line in lines[1:]:
+        if line.lower().startswith(VERSION_HEADER):
+            version = line.split(b":", 1)[1].strip().decode("ascii", "replace")
+        elif line.lower().startswith(b"transfer-encoding:"):
+            chunked = True
+        elif line.lower().startswith(b"content-length:") and len(body) != int(line.split(b":")[1]):
+            return version, f"{len(body)} bytes of a body of {line.split(b':')[1].decode().strip()}"
+    words = lines[0].split()
+    if not found or len(words) < 2 or words[1] != check.status:
+        return version, f"said {lines[0][:60]!r}"
+    if not version:
+        return version, "no version header"
+    try:
+        good = check.good(unchunk(body) if chunked else body)
+    except ValueError:
+        good = False
+    return version, None if good else f"wrong body {body[:60]!r}"
+
+
+def unchunk(body: bytes) -> bytes:
+    """The content of a chunked body. Raises ValueError if it is cut short."""
+    parts: list[bytes] = []
+    while True:
+        size, _, body = body.partition(b"\r\n")
+        length = int(size, 16)
+        if length == 0:
+            return b"".join(parts)
+        if len(body) < length + 2:
+            raise ValueError("cut short")
+        parts.append(body[:length])
+        body = body[length + 2 :]
