@@ -3,6 +3,7 @@ The balancer's file, made from pillar and the mine, and in force.
 """
 
 import hashlib
+import ipaddress
 import json
 import os
 import time
@@ -45,9 +46,12 @@ def configured(name, settings, traffic, group="root"):
     """
     ret = {"name": name, "changes": {}, "result": True, "comment": "the file is as pillar and mine say"}
     try:
-        config = sluice_balancer_config.build(settings, traffic, _backends(settings))
-    except ConfigError as error:
-        return ret | {"result": False, "comment": f"{error}. {name} is as it was."}
+        backends, unusable = _backends(settings)
+        config = sluice_balancer_config.build(settings, traffic, backends)
+    except (ConfigError, KeyError, TypeError, ValueError, AttributeError) as error:
+        return ret | {"result": False, "comment": f"{_said(error)}. {name} is as it was."}
+    if unusable:
+        ret["warnings"] = unusable
     new = json.dumps(config, indent=2) + "\n"
     path = Path(name)
     old = path.read_text() if path.exists() else None
@@ -56,7 +60,9 @@ def configured(name, settings, traffic, group="root"):
     ret["changes"] = _difference(old, config)
     if __opts__["test"]:
         return ret | {"result": None, "comment": f"{name} would be written"}
-    _replace(path, new, group)
+    refused = _replace(path, new, group)
+    if refused:
+        return ret | {"result": False, "changes": {}, "comment": f"{refused}. {name} is as it was."}
     return ret | {"comment": f"{name} written"}
 
 
@@ -80,41 +86,54 @@ def in_force(name, timeout_seconds=10):
     ret = {"name": name, "changes": {}, "result": True, "comment": "the balancer works by this file"}
     if __opts__["test"]:
         return ret | {"comment": "the balancer would be asked what it works by"}
-    wanted = hashlib.sha256(Path(name).read_bytes()).hexdigest()
     deadline = time.monotonic() + timeout_seconds
-    while (said := _asked(wanted)) is not None:
+    while (said := _taken(hashlib.sha256(Path(name).read_bytes()).hexdigest())) is not None:
         if time.monotonic() > deadline:
             return ret | {"result": False, "comment": f"{said}. See `journalctl -u sluice-balancer`."}
         time.sleep(0.1)
     return ret
 
 
-def _asked(wanted):
-    """None if the balancer has taken the file with this hash, else what stands against it."""
+def _taken(wanted):
+    """None if the balancer works by the file with this hash, else what stands against it."""
     try:
-        config = __salt__["balancer.status"]()["config"]
+        if __salt__["balancer.status"]()["config"].get("sha256") == wanted:
+            return None
+        config = __salt__["balancer.reload"]()["config"]
     except CommandExecutionError as error:
-        return str(error)
-    if config.get("error"):
-        return f"the balancer refuses its file: {config['error']}"
-    if config.get("sha256") != wanted:
-        return f"the balancer still works by another file ({str(config.get('sha256'))[:12]})"
-    return None
+        return str(error).rstrip(".")
+    if config.get("sha256") == wanted:
+        return None
+    return f"the balancer still works by another file ({str(config.get('sha256'))[:12]})"
 
 
 def _backends(settings):
-    """Service to track to host id to address, from the mine."""
-    return {
-        name: {track: _addresses(target) for track, target in service.get("tracks", {}).items()}
+    """Service to track to host id to address, from the mine; and a line for each address that is no good."""
+    allowed = ipaddress.ip_network(settings.get("backend_network") or "0.0.0.0/0")
+    unusable = []
+    found = {
+        name: {track: _addresses(target, allowed, unusable) for track, target in service["tracks"].items()}
         for name, service in settings.get("services", {}).items()
     }
+    return found, unusable
 
 
-def _addresses(target):
-    """Host id to address of the hosts a compound target holds; unusable addresses are left out."""
+def _addresses(target, allowed, unusable):
+    """Host id to address of the hosts that a compound target holds."""
     mined = __salt__["mine.get"](target, MINE_FUNCTION, tgt_type="compound") or {}
-    found = {host: sluice_balancers.mine_address(value) for host, value in mined.items()}
-    return {host: address for host, address in found.items() if address}
+    found = {}
+    for host, value in sorted(mined.items()):
+        address = sluice_balancers.mine_address(value)
+        if address and ipaddress.ip_address(address) in allowed:
+            found[host] = address
+        else:
+            unusable.append(f"{host} has no address in {allowed} and gets no traffic: salt {host} mine.update")
+    return found
+
+
+def _said(error):
+    """A ConfigError in its own words; anything else is a key of pillar that is missing or of another type."""
+    return str(error) if isinstance(error, ConfigError) else f"pillar balancer: {type(error).__name__} {error}"
 
 
 def _difference(old, config):
@@ -132,12 +151,18 @@ def _difference(old, config):
 
 
 def _replace(path, text, group):
-    """Put a file in place whole: readers see the old one or the new one."""
+    """Put a file in place whole, if the installed balancer can use it; what it says against it, or None."""
     path.parent.mkdir(parents=True, exist_ok=True)
     fresh = path.with_name(f".{path.name}.new")
     with open(fresh, "w", opener=lambda name, flags: os.open(name, flags, 0o640)) as handle:
         handle.write(text)
         handle.flush()
         os.fsync(handle.fileno())
-    os.chown(fresh, 0, __salt__["file.group_to_gid"](group))
+    os.chown(fresh, -1, __salt__["file.group_to_gid"](group))
+    try:
+        __salt__["balancer.check"](str(fresh))
+    except CommandExecutionError as error:
+        fresh.unlink()
+        return " ".join(str(error).split()).removeprefix(f"{fresh}: ")
     fresh.replace(path)
+    return None

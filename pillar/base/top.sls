@@ -8,8 +8,8 @@ base:
     - master
     - release
     - secrets.master
-  # The orchestration on the master compiles its pillar under this id.
-  'master_master':
+  # An orchestration compiles its pillar under the master's own id: its host name with _master.
+  '*_master':
     - release
   redis:
     - match: nodegroup

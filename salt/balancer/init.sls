@@ -1,10 +1,17 @@
 # The balancer: its package in an environment of its own, its file from pillar and mine, its service.
 {%- from "balancer/map.jinja" import balancer with context %}
 {%- set home = "/opt/sluice/balancer" %}
-{%- set settings = dict(balancer) %}
-{%- set secrets = [(balancer.admin_token_file, balancer.admin_token), (balancer.redis.password_file, balancer.redis.password), (balancer.alert_tokens_file, balancer.alert_tokens | json)] %}
-{%- for secret in ["admin_token", "alert_tokens"] %}{% do settings.pop(secret) %}{% endfor %}
-{%- do settings.update({"redis": {"host": balancer.redis.host, "port": balancer.redis.port, "username": balancer.redis.username, "password_file": balancer.redis.password_file}}) %}
+{%- set redis = balancer.redis %}
+{%- set settings = dict(balancer, redis={"host": redis.host, "port": redis.port, "username": redis.username, "password_file": redis.password_file}) %}
+{%- do settings.pop("admin_token") %}
+{%- do settings.pop("alert_tokens") %}
+
+{%- if not balancer.admin_token %}
+balancer-admin-token:
+  test.fail_without_changes:
+    - name: pillar balancer:admin_token is empty; want a secret of your own, see docs/reference/pillar.md
+    - failhard: True
+{%- endif %}
 
 balancer-user:
   user.present:
@@ -26,6 +33,12 @@ balancer-wheel:
     - source: salt://balancer/wheel
     - clean: True
 
+balancer-packages:
+  pkg.installed:
+    - name: python3-venv
+    - refresh: True
+    - cache_valid_time: {{ salt["pillar.get"]("packages:lists_valid_seconds", 86400) }}
+
 balancer-environment:
   cmd.run:
     - name: >-
@@ -35,6 +48,7 @@ balancer-environment:
         sha256sum {{ home }}/requirements.lock {{ home }}/wheel/*.whl > {{ home }}/installed
     - unless: sha256sum --status --check {{ home }}/installed
     - require:
+      - pkg: balancer-packages
       - file: balancer-requirements
       - file: balancer-wheel
 
@@ -43,14 +57,14 @@ balancer-secrets-directory:
     - name: /etc/sluice
     - mode: '0755'
 
-{%- for file, content in secrets %}
-balancer-secret-{{ loop.index }}:
+{%- for name, file, content in [("admin-token", balancer.admin_token_file, balancer.admin_token), ("redis-password", redis.password_file, redis.password), ("alert-tokens", balancer.alert_tokens_file, balancer.alert_tokens | json)] %}
+balancer-{{ name }}-file:
   file.managed:
     - name: {{ file }}
     - contents: {{ content | json }}
-    - user: root
-    - group: sluice
-    - mode: '0640'
+    - user: sluice
+    - group: root
+    - mode: '0400'
     - show_changes: False
     - require:
       - user: balancer-user
@@ -67,6 +81,7 @@ balancer-config:
     - group: sluice
     - require:
       - user: balancer-user
+      - cmd: balancer-environment
       - file: balancer-secrets-directory
 
 balancer-unit:
@@ -75,6 +90,17 @@ balancer-unit:
     - source: salt://balancer/files/sluice-balancer.service
     - template: jinja
     - context: {{ {"home": home} | json }}
+    - mode: '0644'
+
+# Every request is a line: rotated where logrotate is installed, as it is on every Debian but the smallest.
+balancer-log-rotation:
+  file.managed:
+    - name: /etc/logrotate.d/sluice-balancer
+    - source: salt://balancer/files/logrotate
+    - template: jinja
+    - context: {{ {"log": balancer.access_log} | json }}
+    - makedirs: True
+    - mode: '0644'
 
 balancer-service:
   service.running:

@@ -2,11 +2,17 @@
 {%- from "checkbox/map.jinja" import checkbox, version with context %}
 {%- set home = "/srv/checkbox" %}
 {%- set release = home ~ "/releases/" ~ version %}
-{%- set site = home ~ "/current/" ~ checkbox.subdir %}
+{%- set current = home ~ "/current" %}
 
 include:
   - nodejs
   - nginx
+
+checkbox-git:
+  pkg.installed:
+    - name: git
+    - refresh: True
+    - cache_valid_time: {{ salt["pillar.get"]("packages:lists_valid_seconds", 86400) }}
 
 checkbox-user:
   user.present:
@@ -17,53 +23,41 @@ checkbox-user:
 
 checkbox-directory:
   file.directory:
-    - names:
-      - {{ home }}
-      - {{ home }}/releases
-    - user: checkbox
-    - require:
-      - user: checkbox-user
+    - name: {{ home }}/releases
+    - makedirs: True
 
 {%- if not version %}
 checkbox-version:
   test.nop:
-    - name: no version of checkbox is released to this track; nothing is installed
-{%- elif not version | regex_match("([A-Za-z0-9][A-Za-z0-9._-]{0,63})$") %}
+    - name: no version of checkbox is released to the track {{ checkbox.track }}; nothing more is installed
+{%- elif not version | regex_match("([A-Za-z0-9][A-Za-z0-9._-]{0,63})\\Z") %}
 checkbox-version:
   test.fail_without_changes:
-    - name: {{ ("version " ~ version ~ " is not the name of a git tag or branch") | json }}
+    - name: {{ ("checkbox: the version " ~ version[:80] ~ " is not the name of a git tag or branch") | json }}
 {%- else %}
 
-checkbox-source:
-  git.latest:
-    - name: {{ checkbox.source | json }}
-    - rev: {{ version | json }}
-    - target: {{ release }}
+checkbox-release:
+  release_dir.built:
+    - name: {{ release }}
+    - source: {{ checkbox.source | json }}
+    - version: {{ version | json }}
+    - subdir: {{ checkbox.subdir | json }}
+    - command: [npm, ci, --omit=dev, --no-audit, --no-fund, --loglevel=error]
     - user: checkbox
-    - force_reset: True
+    - timeout_seconds: {{ checkbox.build_timeout_seconds }}
     - require:
-      - file: checkbox-directory
-
-# npm ci throws the old modules away first: guarded by the lock file they were made from.
-checkbox-modules:
-  cmd.run:
-    - name: >-
-        npm ci --omit=dev --no-audit --no-fund --loglevel=error &&
-        sha256sum package-lock.json > node_modules/.built-from
-    - unless: sha256sum --status --check node_modules/.built-from
-    - cwd: {{ release }}/{{ checkbox.subdir }}
-    - runas: checkbox
-    - timeout: 300
-    - require:
-      - git: checkbox-source
+      - pkg: checkbox-git
       - pkg: nodejs-package
+      - user: checkbox-user
+      - file: checkbox-directory
 
 checkbox-current:
   file.symlink:
-    - name: {{ home }}/current
+    - name: {{ current }}
     - target: {{ release }}
+    - atomic: True
     - require:
-      - cmd: checkbox-modules
+      - release_dir: checkbox-release
 
 checkbox-environment:
   file.managed:
@@ -75,30 +69,36 @@ checkbox-environment:
     - dir_mode: '0755'
     - mode: '0600'
     - show_changes: False
+    - require:
+      - release_dir: checkbox-release
 
 checkbox-unit:
   file.managed:
     - name: /etc/systemd/system/checkbox.service
     - source: salt://checkbox/files/checkbox.service
     - template: jinja
-    - context: {{ {"site": site} | json }}
+    - context: {{ {"site": current ~ "/" ~ checkbox.subdir} | json }}
+    - mode: '0644'
+    - require:
+      - release_dir: checkbox-release
 
 checkbox-service:
   service.running:
     - name: checkbox
     - enable: True
     - watch:
+      - release_dir: checkbox-release
       - file: checkbox-current
       - file: checkbox-environment
       - file: checkbox-unit
-      - git: checkbox-source
 
 checkbox-nginx:
   file.managed:
     - name: /etc/nginx/sites-enabled/checkbox
     - source: salt://checkbox/files/nginx-site
     - template: jinja
-    - context: {{ {"root": home ~ "/current/" ~ checkbox.public, "paths": checkbox.proxied_paths, "port": checkbox.env.APP_PORT} | json }}
+    - context: {{ {"root": current ~ "/" ~ checkbox.public, "paths": checkbox.proxied_paths, "port": checkbox.env.APP_PORT, "version": version} | json }}
+    - mode: '0644'
     - require:
       - pkg: nginx-package
       - file: checkbox-current
@@ -109,7 +109,7 @@ checkbox-healthy:
   http_ready.answering:
     - name: http://127.0.0.1{{ checkbox.health.path }}
     - timeout_seconds: {{ checkbox.health.timeout_seconds }}
-    - hint: See `journalctl -u checkbox` on this host; is its database up?
+    - hint: See `journalctl -u checkbox` on this host; does its database answer?
     - require:
       - service: checkbox-service
       - service: nginx-service
@@ -118,7 +118,7 @@ checkbox-healthy:
 checkbox-old-releases:
   release_dir.kept:
     - name: {{ home }}/releases
-    - current: {{ home }}/current
+    - in_use: {{ release }}
     - keep: {{ checkbox.keep_releases }}
     - require:
       - http_ready: checkbox-healthy

@@ -39,12 +39,6 @@ master-balancer-wheel:
       - file: master-build-tool
       - file: master-publishes-balancer/requirements.lock
 
-# The runners speak to Redis with Salt's own python.
-master-redis-client:
-  cmd.run:
-    - name: {{ grains["pythonexecutable"] }} -m pip install --quiet redis
-    - unless: {{ grains["pythonexecutable"] }} -c 'import redis'
-
 master-state-directory:
   file.directory:
     - name: /var/lib/sluice
@@ -66,7 +60,6 @@ master-service:
     - enable: True
     - require:
       - file: master-release-settings
-      - cmd: master-redis-client
 
 # The minion on the master itself, so that the fleet's highstate covers it.
 master-minion-service:

@@ -33,6 +33,7 @@ mongodb-users-file:
     - makedirs: True
     - user: mongodb
     - mode: '0600'
+    - dir_mode: '0755'
     - show_changes: False
     - require:
       - user: mongodb-user
@@ -48,6 +49,7 @@ mongodb-unit:
     - name: /etc/systemd/system/secantus.service
     - source: salt://mongodb/files/secantus.service
     - template: jinja
+    - mode: '0644'
     - context: {{ {"home": home, "bind": mongodb.bind, "port": mongodb.port} | json }}
 
 mongodb-service:

@@ -1,10 +1,11 @@
 """
 Make or update the database users of a JSON file, before the server serves anyone.
 
-    create_users.py SECANTUSD USERS.json      USERS: {name: {"password": ..., "database": ...}}
+    create_users.py USERS.json MARKER -- SERVER [ARGUMENT ...] --port
 
-Starts the server without log-in on a free loopback port and stops it again. Does nothing if the users are
-those of the last time (a marker holds their hash).
+USERS.json: {name: {"password": ..., "database": ...}}; each user may read and write that database. SERVER is
+started on a free loopback port, which is put after its last argument, without log-in, and stopped again.
+Nothing is done if the users are those of the last time: MARKER holds a hash of them.
 """
 
 import hashlib
@@ -16,27 +17,27 @@ from pathlib import Path
 
 import pymongo
 
-STORAGE = Path("/var/lib/mongodb/data")
-MARKER = Path("/var/lib/mongodb/users.sha256")
+# A database of some size replays its journal before it answers.
+START_SECONDS = 50
+STOP_SECONDS = 30
 
 
-def main(server: str, users_file: str) -> None:
+def main(users_file: str, marker_file: str, server: list[str]) -> None:
     """Bring the users in line with the file."""
-    text = Path(users_file).read_text()
+    text, marker = Path(users_file).read_text(), Path(marker_file)
     wanted = hashlib.sha256(text.encode()).hexdigest()
-    if MARKER.exists() and MARKER.read_text() == wanted:
+    if marker.exists() and marker.read_text() == wanted:
         return
     port = free_port()
-    words = [server, "--standalone", "--host", "127.0.0.1", "--port", str(port), "--storage-path", str(STORAGE)]
-    running = subprocess.Popen(words)
+    running = subprocess.Popen([*server, str(port)])
     try:
-        admin = pymongo.MongoClient("127.0.0.1", port, serverSelectionTimeoutMS=30000).admin
-        for name, user in json.loads(text).items():
-            upsert(admin, name, user)
+        with pymongo.MongoClient("127.0.0.1", port, serverSelectionTimeoutMS=START_SECONDS * 1000) as client:
+            for name, user in json.loads(text).items():
+                upsert(client.admin, name, user)
     finally:
         running.terminate()
-        running.wait(30)
-    MARKER.write_text(wanted)
+        running.wait(STOP_SECONDS)
+    marker.write_text(wanted)
 
 
 def free_port() -> int:
@@ -53,4 +54,6 @@ def upsert(admin: "pymongo.database.Database", name: str, user: dict[str, str]) 
 
 
 if __name__ == "__main__":
-    main(sys.argv[1], sys.argv[2])
+    if len(sys.argv) < 5 or sys.argv[3] != "--":
+        sys.exit("usage: create_users.py USERS.json MARKER -- SERVER [ARGUMENT ...] --port")
+    main(sys.argv[1], sys.argv[2], sys.argv[4:])
