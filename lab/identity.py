@@ -10,7 +10,7 @@ import hashlib
 
 from lab import disks, files, host
 from lab.process import run
-from lab.settings import Lab, Machine
+from lab.settings import CHECKOUT, Lab, Machine
 
 MASTER = "master"
 
@@ -65,13 +65,18 @@ def fingerprint(public_key: str) -> str:
 
 
 def write_minion(lab: Lab, machine: Machine) -> None:
-    """The minion's keys, id, master and the master's fingerprint."""
+    """
+    The minion's keys, id, master and the master's fingerprint; and the settings that its first highstate
+    would give it, so that they hold from its first start on.
+    """
     keys, root = lab.state / "keys", disks.root(lab, machine.id)
     pki = root / "etc/salt/pki/minion"
     files.make_private(pki)
     files.write(pki / "minion.pem", (keys / f"{machine.id}.pem").read_bytes(), 0o400)
     files.write(pki / "minion.pub", (keys / f"{machine.id}.pub").read_bytes())
     files.write(root / "etc/salt/minion.d/lab.conf", minion_settings(lab, machine))
+    for fragment in sorted((CHECKOUT / "conf/minion.d").glob("*.conf")):
+        files.write(root / "etc/salt/minion.d" / fragment.name, fragment.read_bytes())
 
 
 def minion_settings(lab: Lab, machine: Machine) -> str:
