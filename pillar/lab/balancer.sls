@@ -12,3 +12,5 @@ balancer:
         canary: N@checkbox_canary
       health:
         path: /health
+        timeout_seconds: 2
+        fall: 3

@@ -16,7 +16,7 @@ routes.get('/listing', guard(async (req, res) => {
   const counted = await site().collection('votes')
     .aggregate([{ $group: { _id: '$studyId', votes: { $sum: 1 } } }]).toArray();
   const votes = new Map(counted.map((row) => [String(row._id), row.votes]));
-  const found = await site().collection('studies').find({ skipListing: { $ne: true } }).limit(100).toArray();
+  const found = await site().collection('studies').find({ skipListing: { $ne: true } }).limit(20).toArray();
   const studies = found.map((study) => ({
     id: study._id, name: study.name, description: study.description, status: study.status,
     studyKind: study.studyKind, votes: votes.get(String(study._id)) || 0,
