@@ -217,12 +217,17 @@ def push():
 
 def ready():
     """
-    Do nothing, so that everything is loaded before the first alert. Called by reactor/ready.sls.
+    Do nothing but what an alert will need first, so that it is loaded by then. Called by reactor/ready.sls.
 
-    CLI Example: none.
+    CLI Example:
+
+    .. code-block:: bash
+
+        salt-run release.ready
+
+    Returns the addresses an alert would be sent to, by balancer id.
     """
-    _settings()
-    return True
+    return Fleet(__opts__).addresses(_settings().balancers)
 
 
 @_for_users

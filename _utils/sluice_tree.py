@@ -2,9 +2,10 @@
 
 import hashlib
 import os
+import stat
 from pathlib import Path
 
-# Pillar files are kilobytes. A larger one is watched by size and time only, so a scan stays short.
+# Pillar files are kilobytes. A larger one, or a pipe, is watched by size and time only: a scan must not hang.
 MAX_READ_BYTES = 1_000_000
 
 
@@ -27,7 +28,8 @@ def fingerprint(root: str) -> str:
 def _one(path: Path) -> bytes:
     try:
         status = path.stat()
-        body = path.read_bytes() if status.st_size <= MAX_READ_BYTES else repr(status.st_mtime_ns).encode()
+        small_file = stat.S_ISREG(status.st_mode) and status.st_size <= MAX_READ_BYTES
+        body = path.read_bytes() if small_file else f"{status.st_size} {status.st_mtime_ns}".encode()
     except OSError as error:
         body = repr(error.errno).encode()
     content = hashlib.sha256(body).digest()

@@ -10,7 +10,7 @@ from types import SimpleNamespace
 import pytest
 
 REPO = Path(__file__).resolve().parents[2]
-sys.path[:0] = [str(REPO / "_utils"), str(Path(__file__).parent)]
+sys.path.insert(0, str(Path(__file__).parent))
 
 from world import (  # noqa: E402
     ALERT_TOKEN,
@@ -21,6 +21,7 @@ from world import (  # noqa: E402
     RealRedis,
     make_git_repository,
     wait_for,
+    write_ratio,
 )
 
 MINIONS = ("lb-1", "canary-1", "checkbox-1")
@@ -93,12 +94,6 @@ def pillar_tree(outside):
     write_ratio(outside, 70, 30)
     (outside.pillar / "canary.sls").write_text("canary: {service: checkbox, version: v2}\n")
     return outside.pillar
-
-
-def write_ratio(outside, stable, canary):
-    (outside.pillar / "traffic.sls").write_text(
-        f"traffic:\n  checkbox:\n    stable: {stable}\n    canary: {canary}\n"
-    )
 
 
 @pytest.fixture(scope="session")

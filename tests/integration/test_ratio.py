@@ -4,7 +4,7 @@ import json
 import time
 
 import pytest
-from conftest import write_ratio
+from world import write_ratio
 
 
 @pytest.fixture

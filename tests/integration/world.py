@@ -237,3 +237,10 @@ def make_git_repository(folder: Path) -> str:
         git("commit", "-q", "--allow-empty", "-m", version)
         git("tag", version)
     return str(folder)
+
+
+def write_ratio(outside, stable, canary):
+    """What pillar/<env>/traffic.sls holds."""
+    (outside.pillar / "traffic.sls").write_text(
+        f"traffic:\n  checkbox:\n    stable: {stable}\n    canary: {canary}\n"
+    )
