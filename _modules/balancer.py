@@ -152,7 +152,9 @@ def check(path=CONFIG, python="/opt/sluice/balancer/venv/bin/python"):
 
     Returns True. Raises CommandExecutionError with every mistake.
     """
-    done = __salt__["cmd.run_all"]([python, "-m", "balancer", "--config", path, "--check"], python_shell=False)
+    done = __salt__["cmd.run_all"](
+        [python, "-m", "balancer", "--config", path, "--check"], python_shell=False
+    )
     if done["retcode"] != 0:
         raise CommandExecutionError(done["stderr"])
     return True
