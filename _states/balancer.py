@@ -127,13 +127,17 @@ def _addresses(target, allowed, unusable):
         if address and ipaddress.ip_address(address) in allowed:
             found[host] = address
         else:
-            unusable.append(f"{host} has no address in {allowed} and gets no traffic: salt {host} mine.update")
+            unusable.append(
+                f"{host} gets no traffic, it has no address in {allowed}: salt {host} mine.update"
+            )
     return found
 
 
 def _said(error):
-    """A ConfigError in its own words; anything else is a key of pillar that is missing or of another type."""
-    return str(error) if isinstance(error, ConfigError) else f"pillar balancer: {type(error).__name__} {error}"
+    """A ConfigError in its own words; anything else is a key of pillar missing or of another type."""
+    if isinstance(error, ConfigError):
+        return str(error)
+    return f"pillar balancer: {type(error).__name__} {error}"
 
 
 def _difference(old, config):

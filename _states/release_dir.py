@@ -101,7 +101,8 @@ def built(
         _mark(scratch / subdir / product, scratch / subdir / lock_file, wanted | {"commit": commit})
     except (CommandExecutionError, OSError) as error:
         shutil.rmtree(scratch, ignore_errors=True)
-        return ret | {"result": False, "comment": _redacted(f"{error}. Nothing was changed: what runs goes on running.", source)}
+        said = f"{error}. Nothing was changed: what runs goes on running."
+        return ret | {"result": False, "comment": _redacted(said, source)}
     _put_in_place(scratch, Path(name))
     return ret | {"changes": changes, "comment": f"{version} built from {commit[:12]}"}
 

@@ -1,17 +1,16 @@
 # The balancer: its package in an environment of its own, its file from pillar and mine, its service.
 {%- from "balancer/map.jinja" import balancer with context %}
+{%- from "secrets.jinja" import required %}
 {%- set home = "/opt/sluice/balancer" %}
 {%- set redis = balancer.redis %}
 {%- set settings = dict(balancer, redis={"host": redis.host, "port": redis.port, "username": redis.username, "password_file": redis.password_file}) %}
 {%- do settings.pop("admin_token") %}
 {%- do settings.pop("alert_tokens") %}
 
-{%- if not balancer.admin_token %}
-balancer-admin-token:
-  test.fail_without_changes:
-    - name: pillar balancer:admin_token is empty; want a secret of your own, see docs/reference/pillar.md
-    - failhard: True
-{%- endif %}
+{%- set secrets = {"balancer:admin_token": balancer.admin_token} %}
+{%- if redis.host %}{% do secrets.update({"balancer:redis:password": redis.password}) %}{% endif %}
+{%- for host, token in balancer.alert_tokens | dictsort %}{% do secrets.update({"balancer:alert_tokens:" ~ host: token}) %}{% endfor %}
+{{ required("balancer", secrets) }}
 
 balancer-user:
   user.present:

@@ -1,5 +1,6 @@
 # checkbox.io: built from git beside what runs, switched when the build is whole, behind nginx.
 {%- from "checkbox/map.jinja" import checkbox, version with context %}
+{%- from "secrets.jinja" import required %}
 {%- set home = "/srv/checkbox" %}
 {%- set release = home ~ "/releases/" ~ version %}
 {%- set current = home ~ "/current" %}
@@ -7,6 +8,7 @@
 include:
   - nodejs
   - nginx
+{{ required("checkbox", {"checkbox:env:MONGO_PASSWORD": checkbox.env.MONGO_PASSWORD | default("")}) }}
 
 checkbox-git:
   pkg.installed:

@@ -2,6 +2,8 @@
 {%- from "master/map.jinja" import master with context %}
 {%- import_yaml "master/release.yaml" as release_defaults %}
 {%- set release = salt["pillar.get"]("release_settings", default=release_defaults, merge=True) %}
+{%- from "secrets.jinja" import required %}
+{{ required("master", {"release_settings:alert_token": release.alert_token, "release_settings:redis:password": release.redis.password}) }}
 
 {%- for name in ["roots", "nodegroups", "sluice", "reactor", "engines"] %}
 master-config-{{ name }}:

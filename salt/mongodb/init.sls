@@ -1,5 +1,9 @@
 # The document database, from the provider that pillar names.
 {%- from "mongodb/map.jinja" import mongodb with context %}
+{%- from "secrets.jinja" import required %}
+{%- set secrets = {} %}
+{%- for name, user in mongodb.users | dictsort %}{% do secrets.update({"mongodb:users:" ~ name ~ ":password": user.password}) %}{% endfor %}
+{{ required("mongodb", secrets) }}
 {%- if mongodb.provider == "external" %}
 mongodb-external:
   test.nop:

@@ -1,5 +1,9 @@
 # One Redis server: users with least rights, and an append-only file so that an alert outlives a restart.
 {%- from "redis/map.jinja" import redis with context %}
+{%- from "secrets.jinja" import required %}
+{%- set secrets = {} %}
+{%- for name, user in redis.users | dictsort %}{% do secrets.update({"redis:users:" ~ name ~ ":password": user.password}) %}{% endfor %}
+{{ required("redis", secrets) }}
 
 redis-package:
   pkg.installed:

@@ -1,0 +1,2 @@
+master:
+  environment: prod
