@@ -1,0 +1,55 @@
+"""A lab of its own for the whole run, and users on its balancer during every test."""
+
+import os
+
+import pytest
+
+from lab import fleet as lab_fleet
+from lab import settings
+from tests.support.fleet import Fleet
+
+
+@pytest.fixture(scope="session")
+def fleet():
+    """Seven machines, highstated. SLUICE_E2E_REUSE=1 keeps them for the next run."""
+    lab = settings.load("e2e", "e2ebr", "10.60.0.0/24", env={})
+    reuse = os.environ.get("SLUICE_E2E_REUSE") == "1"
+    if not reuse:
+        lab_fleet.down(lab)
+    try:
+        lab_fleet.up(lab)
+        lab_fleet.highstate(lab)
+        yield Fleet(lab)
+    finally:
+        if not reuse:
+            lab_fleet.down(lab)
+
+
+@pytest.fixture
+def users(fleet):
+    """Users all through a test; afterwards not one of their requests has failed."""
+    load = fleet.users()
+    load.start()
+    yield load
+    load.stop()
+    failed = [f"{answer.version or 'nobody'}: {answer.problem}" for answer in load.failed()]
+    assert not failed, f"{len(failed)} of {len(load.answers)} requests failed: {failed[:5]}"
+    assert load.answers
+
+
+@pytest.fixture
+def canary(fleet):
+    """v2 as a canary with its share, and nothing left of it afterwards."""
+    fleet.ship("v2")
+    fleet.wait_for_weights(stable=70.0, canary=30.0)
+    yield fleet
+    fleet.reset()
+
+
+@pytest.fixture
+def no_canary(fleet):
+    """No release and no alert, before and after."""
+    if fleet.weights()["canary"]:
+        fleet.reset()
+    yield fleet
+    fleet.reset()
