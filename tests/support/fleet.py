@@ -1,4 +1,4 @@
-"""The fleet as a tester sees it: a user's commands on the master, services that die, users on the balancer."""
+"""The fleet as a tester sees it: commands on the master, services that die, users on the balancer."""
 
 import contextlib
 import json
