@@ -217,7 +217,8 @@ def push():
 
 def ready():
     """
-    Do nothing but what an alert will need first, so that it is loaded by then. Called by reactor/ready.sls.
+    Knock at every alert door without raising an alert. Called by reactor/ready.sls after the master started,
+    so that all that an alert needs is loaded by then, and a closed door is in the log before it is needed.
 
     CLI Example:
 
@@ -225,9 +226,14 @@ def ready():
 
         salt-run release.ready
 
-    Returns the addresses an alert would be sent to, by balancer id.
+    Returns what each door said: `ok` or why not.
     """
-    return Fleet(__opts__).addresses(_settings().balancers)
+    settings = _settings()
+    doors = sluice_alert.try_doors(settings, Fleet(__opts__).addresses(settings.balancers))
+    for name, said in doors.items():
+        if said != "ok":
+            log.warning("release.ready: the alert door %s is closed: %s", name, said)
+    return doors
 
 
 @_for_users

@@ -11,6 +11,7 @@ import re
 import threading
 from collections.abc import Callable
 from datetime import UTC, datetime
+from functools import partial
 from time import monotonic
 from typing import Any
 
@@ -27,6 +28,12 @@ DEFAULT_REASON = "alert raised by a Salt event without a usable reason"
 # A true alert is a few hundred bytes. What is larger is not read; who sent it still counts.
 MAX_EVENT_CHARS = 64_000
 Outcome = dict[str, str]
+Door = Callable[[float], None]
+Doors = dict[str, Door]
+# How long a door is waited for; the next one only if none opened.
+PATIENCE_SECONDS = (TIMEOUT_SECONDS, 1.0, 3.0)
+# A GET of the alert door is no alert: 405 says that the door is there.
+HTTP_OK = {"POST": (200,), "GET": (200, 405)}
 
 
 def accept(text: object, settings: Settings, nodegroups: dict[str, object], now: str = "") -> dict[str, str]:
@@ -86,22 +93,40 @@ def raise_everywhere(alert: dict[str, str], settings: Settings, balancers: dict[
     """
     Raise `alert` in Redis and at each of `balancers` (id to address) at the same time.
 
-    Returns what each door said: `ok` or why not. Never raises and never takes longer than the timeouts:
-    a dead door must not hold up the others.
+    Returns what each door said: `ok` or why not. Never raises; a dead door does not hold up the others. If
+    no door opened, it knocks again with more patience: a late alert is better than none.
     """
+    value = json.dumps({key: alert[key] for key in ("reason", "by", "at")})
     body = json.dumps({"service": alert["service"], "reason": alert["reason"]})
-    doors: dict[str, Callable[[], None]] = {"redis": lambda: _set_key(alert, settings)}
+    doors: Doors = {"redis": partial(_redis, settings, ("SET", alert_key(alert["service"]), value))}
     for id_, address in balancers.items():
-        doors[id_] = lambda address=address: _post(address, body, settings)  # type: ignore[misc]
-    return _together(doors)
+        doors[id_] = partial(_http, settings, address, "POST", body)
+    outcome: Outcome = {}
+    for patience in PATIENCE_SECONDS:
+        outcome = _together(doors, patience)
+        if "ok" in outcome.values():
+            break
+    return outcome
 
 
-def _together(doors: dict[str, Callable[[], None]]) -> Outcome:
-    outcome: Outcome = dict.fromkeys(doors, f"no answer in {TIMEOUT_SECONDS:g} s")
+def try_doors(settings: Settings, balancers: dict[str, str]) -> Outcome:
+    """
+    Knock at the same doors without raising anything; returns what each said.
 
-    def knock(name: str, door: Callable[[], None]) -> None:
+    A closed door is known before it is needed, and all that an alert needs is loaded by then.
+    """
+    doors: Doors = {"redis": partial(_redis, settings, ("PING",))}
+    for id_, address in balancers.items():
+        doors[id_] = partial(_http, settings, address, "GET", None)
+    return _together(doors, PATIENCE_SECONDS[-1])
+
+
+def _together(doors: Doors, patience: float) -> Outcome:
+    outcome: Outcome = dict.fromkeys(doors, f"no answer in {patience:g} s")
+
+    def knock(name: str, door: Door) -> None:
         try:
-            door()
+            door(patience)
             outcome[name] = "ok"
         except Exception as error:
             outcome[name] = str(error) or type(error).__name__
@@ -109,29 +134,30 @@ def _together(doors: dict[str, Callable[[], None]]) -> Outcome:
     threads = [threading.Thread(target=knock, args=item, daemon=True) for item in doors.items()]
     for thread in threads:
         thread.start()
-    deadline = monotonic() + 2 * TIMEOUT_SECONDS
+    # Twice, for a door whose connection and whose answer each take almost all of it.
+    deadline = monotonic() + 2 * patience
     for thread in threads:
         thread.join(max(0.0, deadline - monotonic()))
     return dict(outcome)
 
 
-def _set_key(alert: dict[str, str], settings: Settings) -> None:
-    value = json.dumps({key: alert[key] for key in ("reason", "by", "at")})
-    with Redis(settings.redis) as redis:
-        redis.call("SET", alert_key(alert["service"]), value)
+def _redis(settings: Settings, words: tuple[str, ...], timeout: float) -> None:
+    with Redis(settings.redis, timeout) as redis:
+        redis.call(*words)
 
 
-def _post(address: str, body: str, settings: Settings) -> None:
-    connection = http.client.HTTPConnection(address, settings.alert_port, timeout=TIMEOUT_SECONDS)
+def _http(settings: Settings, address: str, method: str, body: str | None, timeout: float) -> None:
+    connection = http.client.HTTPConnection(address, settings.alert_port, timeout=timeout)
     try:
         headers = {"Authorization": f"Bearer {settings.alert_token}", "Content-Type": "application/json"}
-        connection.request("POST", "/alert", body, headers)
-        response = connection.getresponse()
-        if response.status != 200:
-            raise EventRefused(f"HTTP {response.status} from {address}:{settings.alert_port}/alert")
+        connection.request(method, "/alert", body, headers)
+        status = connection.getresponse().status
+        if status not in HTTP_OK[method]:
+            raise EventRefused(f"HTTP {status} from {address}:{settings.alert_port}/alert")
     finally:
         connection.close()
 
 
 def _now() -> str:
-    return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    """UTC to the millisecond, as the balancers write it: who was first must be tellable."""
+    return datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")

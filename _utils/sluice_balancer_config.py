@@ -80,7 +80,9 @@ def checked_weights(name: str, weights: object, tracks: list[str]) -> dict[str, 
     if not isinstance(weights, Mapping):
         raise ConfigError(f"{where} is {weights!r}: want a weight for each of {', '.join(tracks)}")
     if set(weights) != set(tracks):
-        raise ConfigError(f"{where} has {', '.join(map(str, weights)) or 'nothing'}: want {', '.join(tracks)}")
+        raise ConfigError(
+            f"{where} has {', '.join(map(str, weights)) or 'nothing'}: want {', '.join(tracks)}"
+        )
     for track, weight in weights.items():
         if isinstance(weight, bool) or not isinstance(weight, (int, float)) or not math.isfinite(weight):
             raise ConfigError(f"{where}:{track} is {weight!r}: want a number of percent, 0 to 100")

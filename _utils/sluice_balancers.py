@@ -1,6 +1,7 @@
 """Read what the balancers answer: alerts, weights, backends. Pure; the calls are made in sluice_fleet."""
 
 import ipaddress
+import json
 from typing import Any
 
 from sluice_errors import ReleaseError
@@ -25,6 +26,17 @@ def alert(status: Status, service: str) -> dict[str, Any] | None:
     """The alert that stands at a balancer, or None."""
     found = status.get("services", {}).get(service, {}).get("alert")
     return found if isinstance(found, dict) else ({"reason": str(found)} if found else None)
+
+
+def kept_alert(value: str) -> dict[str, Any]:
+    """The alert that the value of a Redis alert key tells of. Any value is an alert."""
+    try:
+        told = json.loads(value)
+    except (ValueError, RecursionError):
+        told = None
+    told = told if isinstance(told, dict) else {}
+    known = {key: str(told[key])[:200] for key in ("reason", "by", "at") if told.get(key)}
+    return known or {"reason": f"key set to {ascii(value)[:100]}"}
 
 
 def weights(status: Status, service: str, kind: str) -> Weights:

@@ -38,8 +38,8 @@ def _ask(source: str, timeout: float) -> dict[str, str]:
     except OSError as error:
         raise _no_answer(source, f"git could not be run: {error}") from error
     if done.returncode != 0:
-        lines = [line.strip() for line in done.stderr.splitlines() if line.strip()]
-        raise _no_answer(source, lines[0] if lines else f"git ended with code {done.returncode}")
+        said = " ".join(done.stderr.split())
+        raise _no_answer(source, said[:200] or f"git ended with code {done.returncode}")
     return {ref: commit for commit, _, ref in (line.partition("\t") for line in done.stdout.splitlines())}
 
 

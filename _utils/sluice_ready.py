@@ -40,13 +40,13 @@ def _checked(view: ServiceView, version: str) -> str:
 def _check_redis(view: ServiceView) -> None:
     try:
         with Redis(view.settings.redis, REDIS_SECONDS) as redis:
-            stands = redis.call("EXISTS", alert_key(view.name))
+            kept = redis.call("GET", alert_key(view.name))
     except RedisError as error:
         raise ReleaseError(
             f"{error}. Without Redis an alert has one door less; start it and try again."
         ) from error
-    if stands:
-        alert = {"reason": f"the key {alert_key(view.name)} exists"}
+    if kept is not None:
+        alert = sluice_balancers.kept_alert(str(kept))
         raise ReleaseError(sluice_balancers.alert_text(view.name, alert, "redis"))
 
 

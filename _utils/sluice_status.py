@@ -96,7 +96,7 @@ def _first_alert(key: str | None, at_balancers: dict[str, Report]) -> Report | N
     for id_, found in at_balancers.items():
         if found["alert"]:
             return {"where": id_, **found["alert"]}
-    return {"where": "redis", "reason": key[:200]} if key is not None else None
+    return {"where": "redis", **sluice_balancers.kept_alert(key)} if key is not None else None
 
 
 def text(reports: dict[str, Report]) -> str:

@@ -15,6 +15,7 @@ from lab import (
     host,
     identity,
     images,
+    kernel,
     machines,
     network,
     pids,
@@ -58,6 +59,7 @@ def up(lab: Lab) -> None:
         record(lab)
         choose_image(lab)
         with step(f"network {lab.bridge} {lab.network}"):
+            kernel.prepare(lab)
             network.up(lab)
         with step(f"boot of {len(lab.machines)} machines"):
             prepare(lab)
@@ -161,6 +163,8 @@ def down(lab: Lab) -> None:
         each(made_ids(lab), lambda machine_id: machines.cut_off(lab, machine_id))
         disks.discard(lab.state)
         network.down(lab)
+        if not network.tables():
+            kernel.restore(lab)
         cgroups.remove(lab.group)
         with files.locked_if_free("images") as free:
             if free:

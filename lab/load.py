@@ -22,6 +22,11 @@ ANSWER_SECONDS = 10.0
 MAX_REQUESTS = 600_000
 VERSION_HEADER = b"x-checkbox-version:"
 PNG = b"\x89PNG\r\n\x1a\n"
+# The largest answer asked for is a page of a few kilobytes.
+MAX_ANSWER_BYTES = 1_000_000
+# Requests that wait for an answer at one time: far more than any healthy service leaves waiting, and no more
+# than a process may have files.
+MAX_UNDER_WAY = 800
 
 
 @dataclass(frozen=True)
@@ -65,10 +70,11 @@ def post(path: str, told: dict[str, object], good: Callable[[bytes], bool]) -> C
 
 STUDY: dict[str, object] = {"invitecode": "RESEARCH", "name": "demo", "studyKind": "survey"}
 PICTURE = get("/getPic", lambda body: body.startswith(PNG))
+PAGE = get("/", lambda body: b"</html>" in body)
 LISTING = get("/api/study/listing", _has_studies)
 CREATE = post("/api/study/create", STUDY, lambda body: "admin_url" in json.loads(body))
 # One round of what users do: mostly looking, now and then the database, one write in forty.
-CHECKBOX = (*(PICTURE,) * 18, LISTING, PICTURE, *(PICTURE,) * 18, LISTING, CREATE)
+CHECKBOX = (*(PICTURE, PAGE) * 9, LISTING, PICTURE, *(PICTURE, PAGE) * 9, LISTING, CREATE)
 
 
 @dataclass
@@ -78,6 +84,8 @@ class Load:
 
     network
         The lab's network; any other target than it or loopback is refused.
+    versions
+        Who may answer; the answer of any other version is a failure. Default: any that gives its name.
     """
 
     host: str
@@ -85,11 +93,11 @@ class Load:
     rate: float
     network: ipaddress.IPv4Network
     checks: tuple[Check, ...] = CHECKBOX
+    versions: frozenset[str] | None = None
     answers: list[Answer] = field(default_factory=list)
 
     def __post_init__(self) -> None:
-        address = ipaddress.IPv4Address(self.host)
-        if not address.is_loopback and address not in self.network:
+        if not is_allowed(self.host, self.network):
             raise LabError(
                 f"{self.host} is neither loopback nor in the lab's network {self.network}: no load on it"
             )
@@ -108,11 +116,14 @@ class Load:
         begun = time.monotonic()
         under_way: set[asyncio.Task[None]] = set()
         for number in range(MAX_REQUESTS):
-            wait = begun + number / self.rate - time.monotonic()
-            if wait > 0:
-                await asyncio.sleep(wait)
+            # Also when it is late: the answers must be taken meanwhile.
+            await asyncio.sleep(max(0.0, begun + number / self.rate - time.monotonic()))
             if self._stop.is_set():
                 break
+            if len(under_way) >= MAX_UNDER_WAY:
+                now = time.time()
+                self.answers.append(Answer(now, now, "", f"{MAX_UNDER_WAY} requests wait for an answer"))
+                continue
             task = asyncio.ensure_future(self._one(self.checks[number % len(self.checks)]))
             under_way.add(task)
             task.add_done_callback(under_way.discard)
@@ -126,9 +137,11 @@ class Load:
             async with asyncio.timeout(ANSWER_SECONDS):
                 answer = await exchange(self.host, self.port, check.request)
             version, problem = judge(answer, check)
+            if problem is None and version not in (self.versions or {version}):
+                problem = f"answered by version {version[:40]!r}"
         except TimeoutError:
             problem = f"no answer within {ANSWER_SECONDS:.0f} s"
-        except OSError as error:
+        except Exception as error:  # whatever it is, it is an answer that no user could use
             problem = f"{type(error).__name__}: {error}"
         self.answers.append(Answer(started, time.time(), version, problem))
 
@@ -150,18 +163,56 @@ class Load:
         ends = [a.ended for a in self.answers if a.version == version and since <= a.ended <= until]
         return max(ends, default=None)
 
-    def count(self, version: str, since: float, until: float) -> int:
-        return sum(a.version == version and since < a.ended <= until for a in self.answers)
+    def begun(self, version: str, since: float, until: float) -> int:
+        """How many requests that users began in a span of time a version answered."""
+        return sum(a.version == version and since < a.started <= until for a in self.answers)
+
+
+def is_allowed(host: str, network: ipaddress.IPv4Network) -> bool:
+    """True for an address of loopback or of the lab's network."""
+    try:
+        address = ipaddress.IPv4Address(host)
+    except ValueError:
+        return False
+    return address.is_loopback or address in network
+
+
+class Conversation(asyncio.Protocol):
+    """One request, and all that is said in return. Half the work of asyncio's streams."""
+
+    def __init__(self, request: bytes, said: asyncio.Future[bytes]) -> None:
+        self._request = request
+        self._said = said
+        self._heard = bytearray()
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = transport
+        assert isinstance(transport, asyncio.WriteTransport)
+        transport.write(self._request)
+
+    def data_received(self, data: bytes) -> None:
+        self._heard += data
+        if len(self._heard) > MAX_ANSWER_BYTES:
+            self._transport.close()
+
+    def connection_lost(self, error: Exception | None) -> None:
+        if self._said.done():
+            return
+        if error:
+            self._said.set_exception(error)
+        else:
+            self._said.set_result(bytes(self._heard))
 
 
 async def exchange(host: str, port: int, request: bytes) -> bytes:
     """Everything the server says to one request on a fresh connection."""
-    reader, writer = await asyncio.open_connection(host, port)
+    loop = asyncio.get_running_loop()
+    said: asyncio.Future[bytes] = loop.create_future()
+    transport, _ = await loop.create_connection(lambda: Conversation(request, said), host, port)
     try:
-        writer.write(request)
-        return await reader.read(-1)
+        return await said
     finally:
-        writer.close()
+        transport.abort()
 
 
 def judge(answer: bytes, check: Check) -> tuple[str, str | None]:
@@ -184,7 +235,7 @@ def judge(answer: bytes, check: Check) -> tuple[str, str | None]:
         return version, "no version header"
     try:
         good = check.good(unchunk(body) if chunked else body)
-    except ValueError:
+    except (ValueError, AttributeError, TypeError):
         good = False
     return version, None if good else f"wrong body {body[:60]!r}"
 

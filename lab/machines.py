@@ -9,7 +9,7 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from lab import cgroups, disks, files, pids
+from lab import cgroups, disks, files, network, pids
 from lab.disks import home, root
 from lab.errors import LabError
 from lab.pids import Process
@@ -29,17 +29,22 @@ def group(lab: Lab, machine_id: str) -> str:
     return f"{lab.group}/{machine_id}"
 
 
+def full_name(lab: Lab, machine_id: str) -> str:
+    """The machine's name on this computer."""
+    return f"{lab.name}-{machine_id}"
+
+
 def start(lab: Lab, machine_id: str) -> None:
     """Boot a machine that is not running; returns before it is up (see `wait_for_boot`)."""
     lab.machine(machine_id)
     if leader(lab, machine_id):
         return
-    end(remains(lab, machine_id), f"the remains of {machine_id}")
+    cut_off(lab, machine_id)
     disks.mount(lab, machine_id)
     # setsid --fork: the machine is nobody's child, and lives on when this process ends.
     words = ["setsid", "--fork", "systemd-nspawn", "--boot", "--quiet", "--register=no", "--keep-unit",
              "--link-journal=no", "--resolv-conf=off", "--console=pipe", f"--network-bridge={lab.bridge}",
-             "-M", f"{lab.name}-{machine_id}", "-D", str(root(lab, machine_id))]
+             "-M", full_name(lab, machine_id), "-D", str(root(lab, machine_id))]
     with open(console(lab, machine_id), "wb") as output:
         subprocess.run(
             cgroups.joined(group(lab, machine_id), words),
@@ -54,17 +59,17 @@ def console(lab: Lab, machine_id: str) -> Path:
 
 def wait_for_boot(lab: Lab, machine_id: str) -> None:
     """Wait until the machine's systemd has started everything; LabError with its console otherwise."""
-    ask = ["systemctl", "is-system-running", "--wait"]
-
     def booted() -> bool:
         if leader(lab, machine_id) is None:
             if not remains(lab, machine_id):
                 raise LabError(f"{machine_id} ended while it booted")
             return False
-        return exec_in(lab, machine_id, ask, timeout=BOOT_SECONDS).stdout.strip() in ("running", "degraded")
+        # Not with --wait: that one misses the end of the boot when it is asked early, and waits for ever.
+        said = exec_in(lab, machine_id, ["systemctl", "is-system-running"], timeout=20).stdout.strip()
+        return said in ("running", "degraded")
 
     try:
-        wait_until(booted, f"{machine_id} booted", BOOT_SECONDS)
+        wait_until(booted, f"{machine_id} booted", BOOT_SECONDS, pause=0.2)
     except LabError as error:
         said = tail(console(lab, machine_id).read_text(errors="replace"))
         raise LabError(f"{error}; its console ends with:\n{said}") from error
@@ -112,10 +117,11 @@ def end(processes: Sequence[Process], what: str) -> None:
 
 
 def forget(lab: Lab, machine_id: str) -> None:
-    """Remove what the processes of a stopped machine leave behind: control groups and its record."""
+    """Remove what the processes of a stopped machine leave behind: record, control group, cable."""
     (home(lab, machine_id) / "pid").unlink(missing_ok=True)
     cgroups.remove(group(lab, machine_id))
-    propagated = Path("/run/systemd/nspawn/propagate", f"{lab.name}-{machine_id}")
+    network.unplug(full_name(lab, machine_id))
+    propagated = Path("/run/systemd/nspawn/propagate", full_name(lab, machine_id))
     if propagated.is_dir() and not any(propagated.iterdir()):
         propagated.rmdir()
 

@@ -12,12 +12,10 @@ import subprocess
 from pathlib import Path
 from typing import Any
 
-from lab import files
 from lab.errors import LabError
 from lab.process import run
 from lab.settings import Lab
 
-FORWARD = Path("/proc/sys/net/ipv4/ip_forward")
 INTERFACES = Path("/sys/class/net")
 TABLES = "sluice_lab_"
 
@@ -51,22 +49,30 @@ def up(lab: Lab) -> None:
     run(["ip", "address", "replace", f"{lab.host_address}/{prefix}", "dev", lab.bridge])
     run(["ip", "link", "set", lab.bridge, "up"])
     run(["nft", "-f", "-"], input=rules(lab))
-    with files.locked("forwarding"):
-        remember_forwarding(lab)
-        FORWARD.write_text("1")
 
 
 def down(lab: Lab) -> None:
-    """Remove the lab's bridge and rules, and forwarding if it was off before the first lab."""
+    """Remove the lab's bridge with its cables, and the rules."""
     for bridge in own_bridges(lab):
+        for port in (INTERFACES / bridge / "brif").glob("*"):
+            run(["ip", "link", "delete", port.name])
         run(["ip", "link", "delete", bridge])
     if lab.table in tables():
         run(["nft", "delete", "table", "ip", lab.table])
-    with files.locked("forwarding"):
-        before = lab.state_root / "ip_forward.before"
-        if before.exists() and not tables():
-            FORWARD.write_text(before.read_text())
-            before.unlink()
+
+
+def unplug(machine_name: str) -> None:
+    """
+    Remove the cable of a machine that has stopped, if it is still there.
+
+    It goes with the machine's network namespace, but connections that the machine left open keep that one
+    for minutes; until then the machine could not be started again.
+    """
+    # systemd-nspawn names it after the machine, as alternative name where that is too long for a name.
+    cable = f"vb-{machine_name}"
+    shown = subprocess.run(["ip", "link", "show", cable], capture_output=True, check=False)
+    if shown.returncode == 0:
+        subprocess.run(["ip", "link", "delete", cable], capture_output=True, check=False)
 
 
 def alias(lab: Lab) -> str:
@@ -136,10 +142,3 @@ def tables() -> set[str]:
     listed = subprocess.run(["nft", "list", "tables", "ip"], capture_output=True, text=True, check=False)
     names = {line.split()[-1] for line in listed.stdout.splitlines() if line.strip()}
     return {name for name in names if name.startswith(TABLES)}
-
-
-def remember_forwarding(lab: Lab) -> None:
-    """Keep what ip_forward was before the first lab; the last `down` puts it back."""
-    before = lab.state_root / "ip_forward.before"
-    if not before.exists():
-        files.write(before, FORWARD.read_text())

@@ -120,7 +120,7 @@ class Story:
         time.sleep(max(0.0, knocked + SETTLE_SECONDS + WATCH_SECONDS - time.time()))
         settled = knocked + SETTLE_SECONDS
         zero = self.load.last(CANARY_VERSION, knocked, settled) or knocked
-        self.result["canary_requests_after_zero"] += self.load.count(CANARY_VERSION, settled, time.time())
+        self.result["canary_requests_after_zero"] += self.load.begun(CANARY_VERSION, zero, time.time())
         self._salt("salt-run", "release.clear", "checkbox")
         return round((zero - knocked) * 1000, 1)
 

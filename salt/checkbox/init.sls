@@ -31,10 +31,10 @@ checkbox-directory:
 {%- if not version %}
 checkbox-version:
   test.nop:
-    - name: no version of checkbox is released to the track {{ checkbox.track }}; nothing more is installed
+    - name: no version of checkbox is released to the track {{ checkbox.track }}
 {%- elif not version | regex_match("([A-Za-z0-9][A-Za-z0-9._-]{0,63})\\Z") %}
 checkbox-version:
-  test.fail_without_changes:
+  refuse.because:
     - name: {{ ("checkbox: the version " ~ version[:80] ~ " is not the name of a git tag or branch") | json }}
 {%- else %}
 

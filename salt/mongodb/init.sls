@@ -13,14 +13,14 @@ include:
   - mongodb.{{ mongodb.provider }}
 {%- elif mongodb.provider == "secantus" %}
 mongodb-provider:
-  test.fail_without_changes:
+  refuse.because:
     - name: >-
         mongodb:provider secantus is for the lab and must not keep real data. Want mongodb_org or external;
         a lab says so with mongodb:lab true.
     - failhard: True
 {%- else %}
 mongodb-provider:
-  test.fail_without_changes:
+  refuse.because:
     - name: {{ ("mongodb:provider is " ~ mongodb.provider ~ "; want mongodb_org, secantus (lab) or external") | json }}
     - failhard: True
 {%- endif %}

@@ -4,7 +4,6 @@ import re
 from pathlib import Path
 
 import pytest
-
 from states_support import FLEET, REPO
 
 SALT = REPO / "salt"
