@@ -3,6 +3,10 @@
 import os
 
 import pytest
+import salt._logging
+
+# Salt keeps log records for its console and writes them when Python ends: pages, after pytest's last line.
+salt._logging.shutdown_temp_handler()
 
 NO_ROOT = "e2e: needs root for the lab's machines; run it with sudo"
 
