@@ -3,7 +3,7 @@
 // /health and the header X-Checkbox-Version. version.json names the version and the faults it was built with.
 const express = require('express');
 const studies = require('./studies');
-const { client, site } = require('./db');
+const database = require('./db');
 const build = require('./version.json');
 const picture = require('./picture');
 
@@ -18,7 +18,7 @@ app.use((req, res, next) => {
 
 app.get('/health', async (req, res) => {
   try {
-    await site().command({ ping: 1 }, { timeoutMS: 800 });
+    await database.ping();
     res.json({ status: 'ok', version: build.version });
   } catch (error) {
     res.status(503).json({ status: 'no database', version: build.version });
@@ -36,11 +36,6 @@ app.use(express.json({ limit: '1mb' }));
 app.use(express.urlencoded({ extended: false }));
 app.use('/api/study', studies);
 app.get('/getPic', (req, res) => res.type('png').send(picture));
-app.use((error, req, res, next) => {
-  const status = error.status || 503;
-  console.error(`${req.method} ${req.path}: ${error.message}`);
-  res.status(status).json({ error: status === 503 ? 'database not available' : 'bad request' });
-});
 
 const server = app.listen(Number(process.env.APP_PORT || 3002), () => {
   console.log(`checkbox ${build.version} listens on ${server.address().port}`);
@@ -49,6 +44,6 @@ const server = app.listen(Number(process.env.APP_PORT || 3002), () => {
 server.keepAliveTimeout = 90000;
 
 process.on('SIGTERM', () => {
-  server.close(() => client.close().finally(() => process.exit(0)));
+  server.close(() => database.close().finally(() => process.exit(0)));
   setTimeout(() => server.closeIdleConnections(), 100);
 });
