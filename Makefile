@@ -7,7 +7,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 export PYTHONDONTWRITEBYTECODE := 1
 
-.PHONY: help deps venv lint test test-fast demo lab-up lab-down lab-status clean
+.PHONY: help deps venv lint test test-fast demo lab-up lab-down lab-status lab-ssh lab-exec lab-logs clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -44,6 +44,15 @@ lab-down:  ## remove the lab's machines, network and rules (root)
 
 lab-status:  ## what the lab is running
 	@$(PYTHON) -m lab status
+
+lab-ssh:  ## a root shell on a machine: make lab-ssh ID=master
+	@$(PYTHON) -m lab ssh $(or $(ID),$(error say which machine: ID=master))
+
+lab-exec:  ## run a command on a machine: make lab-exec ID=master CMD="salt-key -L"
+	@$(PYTHON) -m lab exec $(or $(ID),$(error say which machine: ID=master)) -- $(or $(CMD),$(error say what to run: CMD="salt-key -L"))
+
+lab-logs:  ## a machine's journal: make lab-logs ID=lb-1
+	@$(PYTHON) -m lab logs $(or $(ID),$(error say which machine: ID=lb-1))
 
 clean:  ## remove what was built here (not the lab's cache under /var/cache/sluice-lab)
 	@rm -rf build $(VENV) .pytest_cache .mypy_cache .ruff_cache
