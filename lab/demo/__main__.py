@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import sys
 
-from lab import fleet, settings
+from lab import fleet, precheck, settings
 from lab.demo import report
 from lab.demo.story import Story
 from lab.errors import LabError
@@ -30,21 +30,23 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="lab.demo", description=__doc__)
     parser.add_argument("--keep", action="store_true", help="leave the lab up and say what to try next")
     args = parser.parse_args()
-    lab = settings.load()
     try:
-        code = tell(Story(lab).run())
-        if args.keep:
-            say(NEXT.format(address=lab.machine("lb-1").address))
-        return code
+        lab = settings.load()
+        precheck.check(lab)
+        try:
+            code = tell(Story(lab).run())
+        finally:
+            if not args.keep:
+                fleet.down(lab)
     except LabError as error:
         say(f"demo: {error}")
         return 1
     except KeyboardInterrupt:
-        say("demo: interrupted")
+        say("demo: interrupted; `make lab-down` removes what is still there")
         return 130
-    finally:
-        if not args.keep:
-            fleet.down(lab)
+    if args.keep:
+        say(NEXT.format(address=lab.machine("lb-1").address))
+    return code
 
 
 def tell(result: dict[str, object]) -> int:
