@@ -79,13 +79,19 @@ def published(tmp_path_factory):
 
 
 @pytest.fixture
-def machine(tmp_path_factory, released, published):
+def machine(machine_of_module):
     """
     machine("lb-1", environment="lab", extra_pillar={...})
 
     Made anew each time: Salt's matchers are shared by all loaders of a process and remember the last
     machine that was made, so a test uses the one it made last.
     """
+    return machine_of_module
+
+
+@pytest.fixture(scope="module")
+def machine_of_module(tmp_path_factory, released, published):
+    """The same, for tests that ask no matcher and can share one machine."""
 
     def make(minion_id, environment="lab", extra_pillar=None, extra_grains=None):
         root = tmp_path_factory.mktemp(minion_id)
