@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 import subprocess
 from pathlib import Path
 
@@ -24,13 +23,16 @@ def push(lab: Lab, source: Path = CHECKOUT) -> int:
 
     Returns how many files changed.
     """
-    place = disks.root(lab, identity.MASTER) / "srv/sluice"
+    place = disks.root(lab, identity.MASTER).resolve() / "srv/sluice"
     if not place.parent.exists():
         raise LabError(f"no master in lab '{lab.name}'; start the lab with `lab up` (or `make lab-up`)")
+    if place.resolve() != place:
+        raise LabError(f"{place} is a link to {place.resolve()}; remove it on the master")
     wanted = tree(source)
-    changed = sum(copy(source / name, place / name) for name in wanted if name != ADDRESSES)
-    changed += put(place / ADDRESSES, addresses(lab))
-    return changed + clear(place, {*wanted, ADDRESSES})
+    # First what is not wanted: a stray link in place of a directory would lead the copies elsewhere.
+    changed = clear(place, {*wanted, ADDRESSES})
+    changed += sum(copy(source / name, place / name) for name in wanted if name != ADDRESSES)
+    return changed + put(place / ADDRESSES, addresses(lab))
 
 
 def tree(source: Path) -> list[str]:
@@ -55,7 +57,6 @@ def copy(source: Path, target: Path) -> bool:
         pointed = os.readlink(source)
         if target.is_symlink() and os.readlink(target) == pointed:
             return False
-        make_way(target)
         files.link(target, pointed)
         return True
     mode = 0o755 if source.stat().st_mode & 0o100 else 0o644
@@ -68,21 +69,8 @@ def put(target: Path, content: str | bytes, mode: int = 0o644) -> bool:
     same = (not target.is_symlink() and target.is_file() and target.stat().st_mode & 0o777 == mode
             and target.read_bytes() == data)
     if not same:
-        make_way(target)
         files.write(target, data, mode)
     return not same
-
-
-def make_way(target: Path) -> None:
-    """Remove a directory where a file is to be, and a file where a directory is to be."""
-    if target.is_dir() and not target.is_symlink():
-        shutil.rmtree(target)
-    for above in target.parents:
-        if above.is_symlink() or above.is_file():
-            above.unlink()
-            return
-        if above.exists():
-            return
 
 
 def clear(place: Path, wanted: set[str]) -> int:

@@ -8,7 +8,7 @@ import os
 import sys
 from collections.abc import Callable
 
-from lab import checkout, fleet, machines, precheck, settings
+from lab import checkout, files, fleet, machines, precheck, settings
 from lab.errors import LabError
 from lab.process import say
 from lab.settings import Lab
@@ -47,14 +47,20 @@ def main(argv: list[str] | None = None) -> int:
     args = parser().parse_args(argv)
     try:
         lab = settings.load(args.name, args.bridge, args.network)
-        return COMMANDS[args.command](lab, args)
+        code = COMMANDS[args.command](lab, args)
+        sys.stdout.flush()
+        return code
     except LabError as error:
         say(f"lab: {error}")
+        return 1
+    except BrokenPipeError:
+        # Whoever read the output has seen enough. Python would complain of the rest when it ends.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
     except PermissionError as error:
         say(f"lab: {error.filename}: {error.strerror}; the lab needs root: run it with sudo")
         return 1
-    except OSError as error:
+    except (OSError, UnicodeError) as error:
         say(f"lab: {error}; `lab up` goes on from here, `lab down` removes what there is")
         return 1
     except KeyboardInterrupt:
@@ -81,7 +87,9 @@ def down(lab: Lab, args: argparse.Namespace) -> int:
 
 
 def push(lab: Lab, args: argparse.Namespace) -> int:
-    print(f"{checkout.push(lab)} files changed on the master")
+    with files.locked(lab.lock):
+        changed = checkout.push(lab)
+    print(f"{changed} files changed on the master")
     return 0
 
 
@@ -98,18 +106,21 @@ def status(lab: Lab, args: argparse.Namespace) -> int:
 
 
 def stop(lab: Lab, args: argparse.Namespace) -> int:
-    machines.stop(lab, args.id)
+    with files.locked(lab.lock):
+        machines.stop(lab, args.id)
     return 0
 
 
 def start(lab: Lab, args: argparse.Namespace) -> int:
-    machines.start(lab, args.id)
-    machines.wait_for_boot(lab, args.id)
+    with files.locked(lab.lock):
+        machines.start(lab, args.id)
+        machines.wait_for_boot(lab, args.id)
     return 0
 
 
 def restart(lab: Lab, args: argparse.Namespace) -> int:
-    machines.restart(lab, args.id)
+    with files.locked(lab.lock):
+        machines.restart(lab, args.id)
     return 0
 
 
@@ -118,10 +129,9 @@ def ssh(lab: Lab, args: argparse.Namespace) -> int:
 
 
 def logs(lab: Lab, args: argparse.Namespace) -> int:
-    options = ["-n", str(args.lines)]
-    options += ["-u", args.unit] if args.unit else []
-    options += ["-f"] if args.follow else []
-    return become(lab, args.id, fleet.log_words(lab, args.id, options))
+    options = [f"--unit={args.unit}"] if args.unit else []
+    options += ["--follow"] if args.follow else []
+    return become(lab, args.id, fleet.log_words(lab, args.id, args.lines, options))
 
 
 def run(lab: Lab, args: argparse.Namespace) -> int:

@@ -23,6 +23,8 @@ def root(lab: Lab, machine_id: str) -> Path:
 
 def mount(lab: Lab, machine_id: str) -> None:
     """Mount the machine's own layer over the lab's image."""
+    if not (lab.state / "image").exists():
+        raise LabError(f"there is no lab '{lab.name}' here; run `lab up` (or `make lab-up`)")
     image = Path((lab.state / "image").read_text())
     if not image.is_dir():
         raise LabError(f"{image}: the image of lab '{lab.name}' is gone; run `lab down`, then `lab up`")

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import json
 import shutil
+import threading
 from collections.abc import Callable, Iterable
-from concurrent.futures import ThreadPoolExecutor
 
 from lab import (
     cgroups,
@@ -27,14 +27,26 @@ from lab.process import say, step, wait_until
 from lab.settings import Lab, record
 
 ANSWER_SECONDS = 90
+# Held while a lab takes or gives back what all labs share: kernel settings, addresses.
+HOST_LOCK = "host"
 
 
 def each(ids: Iterable[str], do: Callable[[str], object]) -> None:
     """Do something to every machine, in parallel; all errors in one LabError."""
-    wanted = list(ids)
-    with ThreadPoolExecutor(max(1, len(wanted))) as pool:
-        futures = [pool.submit(do, machine_id) for machine_id in wanted]
-    errors = [error for error in (future.exception() for future in futures) if error]
+    errors: list[Exception] = []
+
+    def one(machine_id: str) -> None:
+        try:
+            do(machine_id)
+        except Exception as error:
+            errors.append(error)
+
+    # Daemons, so that Ctrl-C ends the command now and not when the last machine is done.
+    threads = [threading.Thread(target=one, args=(machine_id,), daemon=True) for machine_id in ids]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
     for error in errors:
         if not isinstance(error, LabError):
             raise error
@@ -54,11 +66,11 @@ def up(lab: Lab) -> None:
     `up` goes on from it.
     """
     precheck.check(lab)
-    with files.locked(lab.name):
+    with files.locked(lab.lock):
         network.check(lab)
         record(lab)
         choose_image(lab)
-        with step(f"network {lab.bridge} {lab.network}"):
+        with step(f"network {lab.bridge} {lab.network}"), files.locked(HOST_LOCK):
             kernel.prepare(lab)
             network.up(lab)
         with step(f"boot of {len(lab.machines)} machines"):
@@ -158,21 +170,44 @@ def down(lab: Lab) -> None:
     Raises LabError naming what would not go.
     """
     if precheck.missing_root():
-        raise LabError(f"lab down: {precheck.missing_root()[0]}")
-    with files.locked(lab.name), step(f"removal of lab '{lab.name}'"):
-        each(made_ids(lab), lambda machine_id: machines.cut_off(lab, machine_id))
-        disks.discard(lab.state)
-        network.down(lab)
-        if not network.tables():
-            kernel.restore(lab)
-        cgroups.remove(lab.group)
-        with files.locked_if_free("images") as free:
-            if free:
-                images.end_interrupted_build(lab)
-        left = leftovers(lab)
+        raise LabError("`lab down` needs root: run it with sudo")
+    with files.locked(lab.lock), step(f"removal of lab '{lab.name}'"):
+        trouble = [error for part in (remove_machines, remove_network, remove_files)
+                   if (error := failure(part, lab))]
+        left = [*trouble, *leftovers(lab)]
         if left:
             raise LabError("these would not go; end what uses them and run `lab down` again:\n  * "
                            + "\n  * ".join(left))
+
+
+def failure(part: Callable[[Lab], None], lab: Lab) -> str | None:
+    """Run a part of `down`; its error, so that the other parts run all the same."""
+    try:
+        part(lab)
+    except (LabError, OSError) as error:
+        return str(error)
+    return None
+
+
+def remove_machines(lab: Lab) -> None:
+    each(made_ids(lab), lambda machine_id: machines.cut_off(lab, machine_id))
+    cgroups.remove(lab.group)
+
+
+def remove_network(lab: Lab) -> None:
+    with files.locked(HOST_LOCK):
+        network.down(lab)
+        if not network.tables():
+            kernel.restore(lab)
+
+
+def remove_files(lab: Lab) -> None:
+    """The lab's state last: it tells which bridge is the lab's."""
+    precheck.discard(lab)
+    with files.locked_if_free("images") as free:
+        if free:
+            images.end_interrupted_build(lab)
+    disks.discard(lab.state)
 
 
 def made_ids(lab: Lab) -> set[str]:
@@ -203,15 +238,22 @@ def status(lab: Lab) -> list[dict[str, object]]:
     return rows
 
 
-def log_words(lab: Lab, machine_id: str, options: list[str]) -> list[str]:
-    """The words that show a machine's journal; from its disk while it is down, its console if that is all."""
+def log_words(lab: Lab, machine_id: str, lines: int, options: list[str]) -> list[str]:
+    """
+    The words that show a machine's journal; from its disk while it is down, its console if that is all.
+
+    lines (int)
+        How many of the last lines.
+    options (list of str)
+        More options of journalctl; a console knows none of them.
+    """
     lab.machine(machine_id)
-    journal = ["journalctl", "--no-pager", *options]
+    journal = ["journalctl", "--no-pager", "-n", str(lines), *options]
     if machines.leader(lab, machine_id):
         return machines.enter(lab, machine_id, journal)
     kept = disks.home(lab, machine_id) / "upper/var/log/journal"
     if kept.is_dir() and shutil.which("journalctl"):
         return [*journal, "--directory", str(kept)]
     if machines.console(lab, machine_id).exists():
-        return ["tail", "-n", "200", str(machines.console(lab, machine_id))]
+        return ["tail", "-n", str(lines), str(machines.console(lab, machine_id))]
     raise LabError(f"{machine_id} of lab '{lab.name}' was never started; run `lab up`")

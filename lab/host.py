@@ -144,7 +144,7 @@ def pip_settings(paths: list[Path]) -> str:
     for path in paths:
         try:
             merged.read(path)
-        except configparser.Error as error:
+        except (configparser.Error, UnicodeDecodeError) as error:
             raise LabError(f"{path}: {type(error).__name__}; pip cannot read it either") from error
     if not merged.has_section("global"):
         merged.add_section("global")
@@ -158,7 +158,8 @@ def pip_settings(paths: list[Path]) -> str:
 
 def npm_settings(paths: list[Path], env: Mapping[str, str] = os.environ) -> str:
     """npm's settings of this computer: registry, credentials, proxies, certificates."""
-    lines = [line.strip() for path in paths if path.is_file() for line in path.read_text().splitlines()]
+    lines = [line.strip() for path in paths if path.is_file()
+             for line in path.read_text(errors="replace").splitlines()]
     kept = [re.sub(r"\$\{(\w+)\}", lambda found: env.get(found.group(1), ""), line) for line in lines
             if "=" in line and not line.startswith(("#", ";")) and npm_key(line) not in NOT_INHERITED_NPM]
     if not any(npm_key(line) == "cafile" for line in kept):

@@ -14,13 +14,13 @@ import hashlib
 import os
 import re
 import shutil
-import signal
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 from lab import cgroups, disks, files, host, pids
-from lab.process import run, step, wait_until
+from lab.process import run, step
 from lab.settings import CHECKOUT, Lab
 
 BASE_PACKAGES = (
@@ -102,10 +102,7 @@ def make(done: Path, build: Callable[[Path], None]) -> None:
 
 def end_interrupted_build(lab: Lab) -> None:
     """Remove what an `up` that was cut off left of a build: its processes, mounts and directories."""
-    left = [one for one in map(pids.process, cgroups.pids(GROUP)) if one]
-    for one in left:
-        pids.send(one, signal.SIGKILL)
-    wait_until(lambda: not any(map(pids.alive, left)), "the end of an interrupted build", 15)
+    pids.end(lambda: [one for one in map(pids.process, cgroups.pids(GROUP)) if one], "an interrupted build")
     cgroups.remove(GROUP)
     for leftover in lab.cache.glob("*.building"):
         disks.discard(leftover)
@@ -113,7 +110,10 @@ def end_interrupted_build(lab: Lab) -> None:
 
 def prune(lab: Lab) -> None:
     """Delete the images that no lab uses, but for the most recent ones."""
-    used = {Path(path.read_text()).name for path in lab.state_root.glob("*/image")}
+    used = set()
+    for path in lab.state_root.glob("*/image"):
+        with suppress(FileNotFoundError):  # that lab has just been removed
+            used.add(Path(path.read_text()).name)
     for kind in ("base", "wheels", "image"):
         newest = sorted(lab.cache.glob(f"{kind}-*"), key=lambda path: -path.stat().st_mtime)
         for old in newest[KEPT:]:

@@ -23,22 +23,20 @@ LEAST = {
 
 def prepare(lab: Lab, system: Path = SYSTEM, least: Mapping[str, int] = LEAST) -> None:
     """Raise what is too low, after keeping what it was."""
-    with files.locked("kernel"):
-        before = kept(lab)
-        low = {name: value for name, value in least.items() if read(system, name) < value}
-        before.update({name: read(system, name) for name in low if name not in before})
-        files.write(record(lab), json.dumps(before) + "\n")
-        for name, value in low.items():
-            (system / name).write_text(str(value))
+    before = kept(lab)
+    low = {name: value for name, value in least.items() if read(system, name) < value}
+    before.update({name: read(system, name) for name in low if name not in before})
+    files.write(record(lab), json.dumps(before) + "\n")
+    for name, value in low.items():
+        (system / name).write_text(str(value))
 
 
 def restore(lab: Lab, system: Path = SYSTEM, least: Mapping[str, int] = LEAST) -> None:
     """Put back what `prepare` changed, but for what somebody has set to something else since."""
-    with files.locked("kernel"):
-        for name, value in kept(lab).items():
-            if read(system, name) == least.get(name):
-                (system / name).write_text(str(value))
-        record(lab).unlink(missing_ok=True)
+    for name, value in kept(lab).items():
+        if read(system, name) == least.get(name):
+            (system / name).write_text(str(value))
+    record(lab).unlink(missing_ok=True)
 
 
 def kept(lab: Lab) -> dict[str, int]:
@@ -46,7 +44,7 @@ def kept(lab: Lab) -> dict[str, int]:
         return {str(name): int(value) for name, value in json.loads(record(lab).read_text()).items()}
     except FileNotFoundError:
         return {}
-    except ValueError as error:
+    except (ValueError, TypeError, AttributeError) as error:
         raise LabError(f"{record(lab)}: {error}; remove the file") from error
 
 

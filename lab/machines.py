@@ -97,7 +97,7 @@ def stop(lab: Lab, machine_id: str, *, at_once: bool = False) -> None:
 
 def cut_off(lab: Lab, machine_id: str) -> None:
     """End whatever there is of a machine, also of one that the fleet no longer has."""
-    end(remains(lab, machine_id), machine_id)
+    pids.end(lambda: remains(lab, machine_id), machine_id)
     forget(lab, machine_id)
 
 
@@ -106,14 +106,6 @@ def restart(lab: Lab, machine_id: str) -> None:
     stop(lab, machine_id)
     start(lab, machine_id)
     wait_for_boot(lab, machine_id)
-
-
-def end(processes: Sequence[Process], what: str) -> None:
-    """Kill these processes and wait until they are gone."""
-    # A machine's init takes everything in its pid namespace with it, and systemd-nspawn tidies up after it.
-    for one in sorted(processes, key=lambda one: not pids.is_init(one.pid)):
-        pids.send(one, signal.SIGKILL)
-    wait_until(lambda: not any(map(pids.alive, processes)), f"the end of {what}", 15)
 
 
 def forget(lab: Lab, machine_id: str) -> None:
@@ -127,11 +119,15 @@ def forget(lab: Lab, machine_id: str) -> None:
 
 
 def remains(lab: Lab, machine_id: str) -> list[Process]:
-    """All processes that are provably this machine's: by control group, root directory or root mount."""
+    """
+    All processes that are provably this machine's: by control group, root directory or root mount.
+
+    Its init comes first: that one takes everything in its pid namespace with it.
+    """
     found = cgroups.pids(group(lab, machine_id))
     found.update(pid for pid in pids.everyone()
                  if is_nspawn(lab, machine_id, pid) or is_init(lab, machine_id, pid))
-    return [one for one in map(pids.process, found) if one]
+    return sorted(filter(None, map(pids.process, found)), key=lambda one: not pids.is_init(one.pid))
 
 
 def is_init(lab: Lab, machine_id: str, pid: int) -> bool:

@@ -1,7 +1,8 @@
 """
 The lab's bridge, and the way out of it: masquerading in an nftables table of its own.
 
-The bridge carries the lab's name as its alias, so `down` removes the lab's own and never another's.
+The bridge carries the lab's name as its alias, so `down` removes the lab's own and never another's. A lab's
+machines can reach what this computer can; nobody but this computer can reach them, also no other lab.
 """
 
 from __future__ import annotations
@@ -13,8 +14,8 @@ from pathlib import Path
 from typing import Any
 
 from lab.errors import LabError
-from lab.process import run
-from lab.settings import Lab
+from lab.process import run, tail
+from lab.settings import Lab, recorded
 
 INTERFACES = Path("/sys/class/net")
 TABLES = "sluice_lab_"
@@ -33,6 +34,7 @@ table ip {lab.table} {{
   chain forward {{
     type filter hook forward priority filter;
     iifname "{lab.bridge}" accept
+    iifname != "{lab.bridge}" oifname "{lab.bridge}" ct state new drop
     oifname "{lab.bridge}" accept
   }}
 }}
@@ -55,8 +57,8 @@ def down(lab: Lab) -> None:
     """Remove the lab's bridge with its cables, and the rules."""
     for bridge in own_bridges(lab):
         for port in (INTERFACES / bridge / "brif").glob("*"):
-            run(["ip", "link", "delete", port.name])
-        run(["ip", "link", "delete", bridge])
+            remove(port.name)
+        remove(bridge)
     if lab.table in tables():
         run(["nft", "delete", "table", "ip", lab.table])
 
@@ -69,10 +71,15 @@ def unplug(machine_name: str) -> None:
     for minutes; until then the machine could not be started again.
     """
     # systemd-nspawn names it after the machine, as alternative name where that is too long for a name.
-    cable = f"vb-{machine_name}"
-    shown = subprocess.run(["ip", "link", "show", cable], capture_output=True, check=False)
-    if shown.returncode == 0:
-        subprocess.run(["ip", "link", "delete", cable], capture_output=True, check=False)
+    remove(f"vb-{machine_name}")
+
+
+def remove(interface: str) -> None:
+    """Remove an interface. One that is not there is fine: a cable goes with its machine, at any moment."""
+    words = ["ip", "link", "delete", interface]
+    done = subprocess.run(words, capture_output=True, text=True, check=False)
+    if done.returncode != 0 and "Cannot find device" not in done.stderr:
+        raise LabError(f"{' '.join(words)}: exit code {done.returncode}\n{tail(done.stderr)}")
 
 
 def alias(lab: Lab) -> str:
@@ -81,8 +88,19 @@ def alias(lab: Lab) -> str:
 
 
 def own_bridges(lab: Lab) -> list[str]:
-    """The interfaces with this lab's alias."""
-    return [path.name for path in INTERFACES.iterdir() if read_alias(path.name) == alias(lab)]
+    """The interfaces with this lab's alias, and the bridge of an `up` that was cut off before it gave one."""
+    marked = [path.name for path in INTERFACES.iterdir() if read_alias(path.name) == alias(lab)]
+    cut_off = recorded(lab.state).get("bridge") == lab.bridge and is_bare(lab.bridge)
+    return marked or ([lab.bridge] if cut_off else [])
+
+
+def is_bare(interface: str) -> bool:
+    """True for a bridge as `ip link add` leaves it: no address, no ports, nobody's name on it."""
+    place = INTERFACES / interface
+    if not (place / "bridge").exists() or read_alias(interface) or any((place / "brif").iterdir()):
+        return False
+    described = json.loads(run(["ip", "-j", "address", "show", "dev", interface]))
+    return not any(one["family"] == "inet" for one in described[0]["addr_info"])
 
 
 def read_alias(interface: str) -> str:
@@ -100,14 +118,7 @@ def check(lab: Lab) -> None:
 
 def check_bridge(lab: Lab) -> None:
     """LabError if an interface of the bridge's name is not this lab's."""
-    if not has_bridge(lab) or read_alias(lab.bridge) == alias(lab):
-        return
-    interface = INTERFACES / lab.bridge
-    described = json.loads(run(["ip", "-j", "address", "show", "dev", lab.bridge]))
-    addresses = [one["local"] for one in described[0]["addr_info"] if one["family"] == "inet"]
-    ports = [path.name for path in (interface / "brif").glob("*")]
-    # A bridge as `ip link add` leaves it, from an `up` that was cut off right after: it can be taken.
-    if (interface / "bridge").exists() and not addresses and not ports and not read_alias(lab.bridge):
+    if not has_bridge(lab) or read_alias(lab.bridge) == alias(lab) or is_bare(lab.bridge):
         return
     owner = read_alias(lab.bridge) or "something else"
     raise LabError(f"interface {lab.bridge} belongs to {owner}; choose another one with --bridge")
@@ -128,7 +139,9 @@ def overlaps(lab: Lab, routes: list[dict[str, Any]]) -> list[str]:
     for route in routes:
         if route["dst"] == "default" or route.get("dev") == lab.bridge:
             continue
-        if ipaddress.IPv4Network(route["dst"]).overlaps(lab.network):
+        taken = ipaddress.IPv4Network(route["dst"])
+        # Shorter ones stand for the default route: some VPNs split it in two.
+        if taken.prefixlen >= 8 and taken.overlaps(lab.network):
             found.append(f"{route['dst']} on {route.get('dev', 'another interface')}")
     return found
 

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import os
 import signal
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+
+from lab.process import wait_until
 
 PROC = Path("/proc")
 
@@ -66,6 +68,21 @@ def send(one: Process, number: int) -> None:
         return
     finally:
         os.close(handle)
+
+
+def end(find: Callable[[], Sequence[Process]], what: str, timeout: float = 15) -> None:
+    """
+    Kill what `find()` finds until it finds nothing: one may have started another just before its end.
+
+    Raises LabError naming `what` if something is left after `timeout` seconds.
+    """
+    def gone() -> bool:
+        found = find()
+        for one in found:
+            send(one, signal.SIGKILL)
+        return not found
+
+    wait_until(gone, f"the end of {what}", timeout, pause=0.05)
 
 
 def everyone() -> Iterator[int]:

@@ -17,6 +17,7 @@ TOOLS = {
     "debootstrap": "debootstrap",
     "nft": "nftables",
     "ip": "iproute2",
+    "mount": "mount",
     "nsenter": "util-linux",
     "setsid": "util-linux",
     "git": "git",
@@ -28,6 +29,8 @@ FILES = {
 }
 # Image 0.9 GB, wheels and base 0.5 GB, as much again while a new one is built, seven machines of 0.5 GB.
 DISK_BYTES = 8 * 1000**3
+# What an `up` needs that finds the lab's machines made.
+SPARE_BYTES = 500 * 1000**2
 NAMESPACES = ("cgroup", "ipc", "mnt", "net", "pid", "uts")
 
 
@@ -65,18 +68,30 @@ def missing_kernel() -> list[str]:
 def missing_overlay(lab: Lab) -> list[str]:
     """Tries an overlay where the machines will have theirs: not every file system can carry one."""
     lab.state_root.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=lab.state_root, prefix=".precheck-") as text:
+    with tempfile.TemporaryDirectory(dir=lab.state_root, prefix=trial(lab)) as text:
         here = Path(text)
         for part in ("lower", "upper", "work", "root"):
             (here / part).mkdir()
         options = f"lowerdir={here / 'lower'},upperdir={here / 'upper'},workdir={here / 'work'}"
-        mounted = subprocess.run(["mount", "-t", "overlay", "overlay", "-o", options, here / "root"],
-                                 capture_output=True, text=True, check=False)
-        if mounted.returncode == 0:
-            subprocess.run(["umount", here / "root"], check=False)
-            return []
+        # In a mount namespace of its own: the mount goes with the command, whatever ends this process.
+        words: list[str | Path] = ["unshare", "--mount", "mount", "-t", "overlay", "overlay", "-o", options,
+                                   here / "root"]
+        mounted = subprocess.run(words, capture_output=True, text=True, check=False)
+    if mounted.returncode == 0:
+        return []
     return [f"no overlay file system can be mounted in {lab.state_root}: {mounted.stderr.strip()} "
             "(try `modprobe overlay`; the directory must be on ext4, xfs or btrfs, not on an overlay)"]
+
+
+def trial(lab: Lab) -> str:
+    """How the directories of `missing_overlay` begin."""
+    return f".precheck-{lab.name}."
+
+
+def discard(lab: Lab) -> None:
+    """Remove the directories of checks that were cut off."""
+    for left in lab.state_root.glob(trial(lab) + "*"):
+        shutil.rmtree(left, ignore_errors=True)
 
 
 def missing_nat(lab: Lab) -> list[str]:
@@ -92,9 +107,10 @@ def missing_nat(lab: Lab) -> list[str]:
 def missing_disk(lab: Lab) -> list[str]:
     """Room for what is not there yet, in the cache and in the machines' directory."""
     needed = DISK_BYTES // 2 if any(lab.cache.glob("image-*")) else DISK_BYTES
+    needed = SPARE_BYTES if any(lab.state.glob("machines/*/upper")) else needed
     for wanted in (lab.cache, lab.state_root):
         place = next(path for path in (wanted, *wanted.parents) if path.exists())
         free = shutil.disk_usage(place).free
         if free < needed:
-            return [f"{place}: {free / 1e9:.1f} GB free, the lab needs {needed / 1e9:.0f} GB"]
+            return [f"{place}: {free / 1e9:.1f} GB free, the lab needs {needed / 1e9:g} GB"]
     return []

@@ -24,6 +24,8 @@ NAME = re.compile(r"[a-z]([a-z0-9-]{0,18}[a-z0-9])?")
 ID = re.compile(r"[a-z]([a-z0-9-]{0,38}[a-z0-9])?")
 # A Linux network interface name has at most 15 characters.
 BRIDGE = re.compile(r"[a-z][a-z0-9]{0,14}")
+# RFC 1918. What else counts as private (loopback, link-local, documentation) is no network of machines.
+PRIVATE = tuple(ipaddress.IPv4Network(one) for one in ("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16"))
 
 
 @dataclass(frozen=True)
@@ -52,6 +54,11 @@ class Lab:
     @property
     def host_address(self) -> str:
         return str(self.network[1])
+
+    @property
+    def lock(self) -> str:
+        """The lock of commands that change this lab; no name makes it one of the locks of all labs."""
+        return f"lab-{self.name}"
 
     @property
     def table(self) -> str:
@@ -85,7 +92,8 @@ def load(
     Raises LabError for a name, bridge or network that cannot be used, or that differ from what a lab of
     that name was made with.
     """
-    name = name or env.get("SLUICE_LAB_NAME") or "sluice"
+    # An empty --name is a script's unset variable: it must not become the default lab.
+    name = name if name is not None else env.get("SLUICE_LAB_NAME") or "sluice"
     if not NAME.fullmatch(name):
         raise LabError(f"lab name {name!r}: want small letters, digits and '-', at most 20")
     made = recorded(state_root / name)
@@ -107,12 +115,15 @@ def load(
 
 def recorded(state: Path) -> dict[str, str]:
     """The bridge and network that a lab was made with, empty if there is no such lab."""
+    file = state / "settings.json"
     try:
-        made = json.loads((state / "settings.json").read_text())
+        made = json.loads(file.read_text())
     except FileNotFoundError:
         return {}
-    except (OSError, ValueError) as error:
-        raise LabError(f"{state / 'settings.json'}: {error}; remove the file and run `lab down`") from error
+    except ValueError as error:
+        raise LabError(f"{file}: {error}; remove the file and run `lab down`") from error
+    if not isinstance(made, dict):
+        raise LabError(f"{file}: want an object, not {made!r}; remove the file and run `lab down`")
     return {key: str(made[key]) for key in DEFAULTS if key in made}
 
 
@@ -129,7 +140,7 @@ def parse_network(text: str) -> ipaddress.IPv4Network:
         network = ipaddress.IPv4Network(text)
     except ValueError as error:
         raise LabError(f"network {text!r}: {error}; want one like 10.57.0.0/24") from error
-    if network.prefixlen > 24 or not network.is_private:
+    if network.prefixlen > 24 or not any(network.subnet_of(one) for one in PRIVATE):
         raise LabError(f"network {text!r}: want a private network of /24 or larger, like 10.57.0.0/24")
     return network
 
@@ -137,11 +148,11 @@ def parse_network(text: str) -> ipaddress.IPv4Network:
 def read_fleet(network: ipaddress.IPv4Network, path: Path = FLEET_FILE) -> tuple[Machine, ...]:
     """The machines of fleet.toml with their addresses in the network."""
     try:
-        numbers: dict[str, int] = tomllib.loads(path.read_text())["machines"]
-    except (OSError, ValueError, KeyError) as error:
+        numbers: dict[str, int] = dict(tomllib.loads(path.read_text())["machines"])
+    except (OSError, ValueError, KeyError, TypeError) as error:
         raise LabError(f"{path}: {error}; want a table [machines] of id = number") from error
     for machine_id, number in numbers.items():
-        if not ID.fullmatch(machine_id) or not isinstance(number, int) or not 2 <= number <= 254:
+        if not ID.fullmatch(machine_id) or type(number) is not int or not 2 <= number <= 254:
             raise LabError(f"{path.name}: {machine_id} = {number}: want a small-letter id and 2 to 254")
     if len(set(numbers.values())) != len(numbers):
         raise LabError(f"{path.name}: two machines have the same number")
