@@ -96,7 +96,9 @@ class Exchange:
         self.backend = backend
         backend.in_flight += 1
         self._counted = True
-        upstream = self.client.worker.pool.take(backend)
+        may_repeat = self.request.may_repeat()
+        idle_seconds = limits.UPSTREAM_IDLE_SECONDS if may_repeat else limits.UNREPEATABLE_IDLE_SECONDS
+        upstream = self.client.worker.pool.take(backend, idle_seconds)
         if upstream is not None:
             self._send(upstream)
         else:
@@ -116,8 +118,13 @@ class Exchange:
         self._connecting = None
         if self.over:
             upstream.transport.close()
-        else:
+        elif self.client.route.serves(backend):
             self._send(upstream)
+        else:
+            # While the connection was made an alert or a drain took effect: nothing new may begin there.
+            upstream.transport.close()
+            self._tried.remove(backend)
+            self.start()
 
     def _send(self, upstream: Upstream) -> None:
         """Head and whatever waits of the body, in one write."""
@@ -161,8 +168,6 @@ class Exchange:
         coded = any(name.lower() == b"transfer-encoding" for name, _ in headers)
         sized = not coded and any(name.lower() == b"content-length" for name, _ in headers)
         extra: list[bytes] = []
-        if coded:
-            headers = [(name, value) for name, value in headers if name.lower() != b"content-length"]
         if body_follows and not sized:
             self.ends_with_connection = not coded
             if self.request.version == "1.1":
@@ -170,7 +175,7 @@ class Exchange:
                 extra.append(b"Transfer-Encoding: chunked\r\n")
             else:
                 self.request.keep_alive = False
-        if not self.request.keep_alive or self.client.worker.stopping:
+        if not self.request.keep_alive or not self.request.complete or self.client.worker.stopping:
             self.request.keep_alive = False
             extra.append(b"Connection: close\r\n")
         self.client.write(head_bytes(status, end_to_end(headers), extra))
@@ -198,12 +203,13 @@ class Exchange:
         self._failure = why
         if self.head_sent:
             # A part of the answer is with the client: a clean end would pass it off as the whole.
-            self.request.keep_alive = False
-            self._finish()
             self.client.abort()
+            self._finish()
             return
         if upstream is not None and upstream.reused:
-            # It died of old age, perhaps: the backend itself is not under suspicion and may be tried again.
+            # It died of old age, perhaps: the backend itself is not under suspicion and may be tried again,
+            # on a new connection, for the others that were idle are as old.
+            self.client.worker.pool.drop(upstream.backend)
             self._tried.clear()
         elif self.backend is not None:
             self.client.route.suspect(self.backend)
@@ -217,7 +223,10 @@ class Exchange:
         """Called now and then: end an exchange in which nothing moves."""
         if now - self._last < limits.STALL_SECONDS:
             return
-        self.stop(504, "the backend did not answer in time")
+        if not self.request.complete and self.client.is_reading:
+            self.stop(408, "the request's body stopped coming")
+        else:
+            self.stop(504, "the backend did not answer in time")
 
     def touch(self) -> None:
         self._last = self.client.worker.clock()
@@ -232,8 +241,8 @@ class Exchange:
     def stop(self, status: int, why: str) -> None:
         """End it from this side: answer what can still be answered, break off what cannot."""
         if self.head_sent:
-            self.cancel()
             self.client.abort()
+            self.cancel()
         else:
             self._drop_upstream()
             self._answer(status, why)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import socket
+import struct
 from collections import deque
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +18,9 @@ if TYPE_CHECKING:
     from balancer.routes import Route
     from balancer.worker import Worker
 
+# Closing with this set sends a reset.
+LINGER_NOT = struct.pack("ii", 1, 0)
+
 
 class Client(asyncio.Protocol):
     """One client's connection."""
@@ -26,13 +31,18 @@ class Client(asyncio.Protocol):
         self.address = b""
         self._parser: Any = httptools.HttpRequestParser(self)
         self._reading: Request | None = None
+        # Bytes that were neither body nor the end of a request: heads, chunk sizes, trailers.
         self._head_bytes = 0
         self._in_head = False
         self._refused: BadRequest | None = None
+        # Pipelined requests; while there are any, nothing more is read.
         self._waiting: deque[Request] = deque()
         self._exchange: Exchange | None = None
         self._since = worker.clock()
         self._closing = False
+        self._half_closed = False
+        # The client does not take what was written: no further answer is begun.
+        self._full = False
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self.transport = transport  # type: ignore[assignment]
@@ -49,31 +59,51 @@ class Client(asyncio.Protocol):
 
     def eof_received(self) -> bool:
         # A client may half-close after its request and still wait for the answer.
-        return self._exchange is not None and (self._reading is None or self._reading.complete)
+        asked = self._exchange is not None or bool(self._waiting)
+        self._half_closed = not self._closing and asked and (self._reading is None or self._reading.complete)
+        return self._half_closed
 
     def data_received(self, data: bytes) -> None:
         if self._closing or self._refused is not None:
             return
         if self._reading is None and not self._in_head:
             self._since = self.worker.clock()
-        if self._reading is None or self._in_head:
-            self._head_bytes += len(data)
-        try:
-            self._parser.feed_data(data)
-        except httptools.HttpParserUpgrade as stop:
-            self._after_upgrade(data[stop.args[0] :])
-        except httptools.HttpParserError:
-            self._refused = self._refused or BadRequest(400, "not valid HTTP/1.1")
-        if self._in_head and self._head_bytes > limits.MAX_HEAD_BYTES:
-            self._refused = self._refused or BadRequest(431, "head too large")
+        self._head_bytes += len(data)
+        self._parse(data)
+        if self._head_bytes > limits.MAX_HEAD_BYTES and self._refused is None:
+            self._refused = self._too_large()
         if self._refused is not None:
             self._refuse()
 
-    def _after_upgrade(self, rest: bytes) -> None:
-        """An Upgrade is not taken up: the request was answered as plain HTTP; go on with the rest."""
+    def _parse(self, data: bytes) -> None:
+        while data:
+            try:
+                self._parser.feed_data(data)
+                return
+            except httptools.HttpParserUpgrade as stop:
+                data = data[stop.args[0] :]
+                self._after_upgrade()
+            except httptools.HttpParserError:
+                self._refused = self._refused or BadRequest(400, "not valid HTTP/1.1")
+                return
+
+    def _after_upgrade(self) -> None:
+        """An Upgrade is not taken up: the request is answered as plain HTTP; go on with its body, if any."""
         self._parser = httptools.HttpRequestParser(self)
-        if rest:
-            self.data_received(rest)
+        request = self._reading
+        if request is None or self._refused is not None:
+            return
+        # The old parser took the body for another protocol. The new one is told of it, and nobody listens.
+        self._reading, self._refused = None, BadRequest(400, "")
+        length = b"Content-Length: " + request.length if request.length else b"Transfer-Encoding: chunked"
+        self._parser.feed_data(b"POST / HTTP/1.1\r\n" + length + b"\r\n\r\n")
+        self._reading, self._refused = request, None
+
+    def _too_large(self) -> BadRequest:
+        target = self._reading.target if self._in_head and self._reading is not None else b""
+        if len(target) > limits.MAX_TARGET_BYTES:
+            return BadRequest(414, "target too long")
+        return BadRequest(431, "head too large")
 
     # Called by the parser. After a refusal nothing more is believed.
 
@@ -105,14 +135,16 @@ class Client(asyncio.Protocol):
         try:
             if request.version not in ("1.1", "1.0"):
                 raise BadRequest(400, "want HTTP/1.1 or 1.0")
-            request.check(self._parser.should_upgrade())
+            request.check()
+            request.id = request.id or self.worker.next_id()
+            request.make_head(self.address)
         except BadRequest as bad:
             self._refused = bad
             return
+        # With HTTP/1.0 a proxy keeps no connection, whatever the client asks for (RFC 9112, 9.3).
         request.keep_alive = self._parser.should_keep_alive() and request.version == "1.1"
-        request.id = request.id or self.worker.next_id()
-        request.make_head(self.address)
-        if self._exchange is None:
+        request.upgrade = self._parser.should_upgrade()
+        if self._exchange is None and not self._waiting and not self._full:
             self._start(request)
         else:
             self._waiting.append(request)
@@ -122,11 +154,16 @@ class Client(asyncio.Protocol):
         request = self._reading
         if request is None or self._refused is not None:
             return
+        self._head_bytes = 0
         self._part(request, b"%x\r\n%b\r\n" % (len(data), data) if request.chunked else data)
 
     def on_message_complete(self) -> None:
         request = self._reading
         if request is None or self._refused is not None:
+            return
+        if request.upgrade and request.has_body:
+            # Not complete at all: see _after_upgrade.
+            request.upgrade = False
             return
         request.complete = True
         if request.chunked:
@@ -156,26 +193,58 @@ class Client(asyncio.Protocol):
         if self._closing:
             return
         if not exchange.request.keep_alive or not exchange.request.complete or self.worker.stopping:
-            self._closing = True
-            self.transport.close()
+            self._close(unread=not exchange.request.complete or self._refused is not None)
         elif self._waiting:
-            self._start(self._waiting.popleft())
+            # Not at once: a thousand pipelined requests that fail at once would be as many calls deep.
+            asyncio.get_running_loop().call_soon(self._next)
+        else:
+            self._next()
+
+    def _next(self) -> None:
+        """Go on with what waits: a request, a refusal, or bytes not read yet."""
+        if self._closing or self._full or self._exchange is not None:
+            return
+        if self._waiting:
+            request = self._waiting.popleft()
+            self._start(request)
+            if not request.complete:
+                self.resume_reading()
         elif self._refused is not None:
             self._refuse()
+        elif self._half_closed:
+            self._close()
         else:
             self.resume_reading()
 
     def _refuse(self) -> None:
         """Answer a bad request, in its turn, and close: what follows on the line cannot be trusted."""
         assert self._refused is not None
-        if self._exchange is not None or self._closing:
-            if self._exchange is not None and not self._exchange.request.complete:
-                self._exchange.stop(self._refused.status, self._refused.reason)
+        if self._waiting and not self._waiting[-1].complete:
+            # It turned out bad after its head: no backend may see a part of it.
+            self._waiting.pop()
+        if self._exchange is not None and not self._exchange.request.complete:
+            self.worker.metrics.refused(self.route.name)
+            self._exchange.stop(self._refused.status, self._refused.reason)
+        if self._exchange is not None or self._waiting or self._closing:
             return
-        self._closing = True
         self.worker.metrics.refused(self.route.name)
         self.transport.write(own_answer(self._refused.status, self._refused.reason, keep_alive=False))
-        self.transport.close()
+        self._close(unread=True)
+
+    def _close(self, unread: bool = False) -> None:
+        """
+        Close after what was written is sent. With `unread` the client may be sending still: that is read
+        and thrown away for a moment.
+        """
+        self._closing = True
+        self._since = self.worker.clock()
+        if self.transport.is_closing():
+            return
+        if unread and not self._half_closed:
+            self.transport.resume_reading()
+            self.transport.write_eof()
+        else:
+            self.transport.close()
 
     # For the exchange.
 
@@ -184,30 +253,47 @@ class Client(asyncio.Protocol):
             self.transport.write(data)
 
     def abort(self) -> None:
+        """Reset the connection: an orderly end would pass off as whole what is not."""
         self._closing = True
+        line = self.transport.get_extra_info("socket")
+        if line is not None and not self.transport.is_closing():
+            line.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, LINGER_NOT)
         self.transport.abort()
 
     def pause_reading(self) -> None:
-        if not self._closing:
+        if not self._closing and not self.transport.is_closing():
             self.transport.pause_reading()
 
     def resume_reading(self) -> None:
-        if not self._closing:
+        if not self._closing and not self._waiting and not self.transport.is_closing():
             self.transport.resume_reading()
 
+    @property
+    def is_reading(self) -> bool:
+        """True unless back-pressure holds the client up."""
+        return self.transport.is_reading()
+
     def pause_writing(self) -> None:
+        self._full = True
         if self._exchange is not None and self._exchange.upstream is not None:
-            self._exchange.upstream.transport.pause_reading()
+            self._exchange.upstream.hold()
 
     def resume_writing(self) -> None:
-        if self._exchange is not None and self._exchange.upstream is not None:
-            self._exchange.upstream.transport.resume_reading()
+        self._full = False
+        if self._exchange is None:
+            self._next()
+        elif self._exchange.upstream is not None:
+            self._exchange.upstream.go_on()
 
     # For the worker.
 
     def check_time(self, now: float) -> None:
         """Called now and then: end what takes too long."""
-        if self._exchange is not None:
+        if self._closing:
+            unsent = self.transport.get_write_buffer_size() if not self.transport.is_closing() else 1
+            if now - self._since > (limits.IDLE_SECONDS if unsent else limits.LINGER_SECONDS):
+                self.transport.abort()
+        elif self._exchange is not None:
             self._exchange.check_time(now)
         elif self._reading is not None or self._head_bytes:
             if now - self._since > limits.HEAD_SECONDS:
@@ -218,8 +304,7 @@ class Client(asyncio.Protocol):
 
     def close_if_idle(self) -> None:
         if self._exchange is None and not self._closing:
-            self._closing = True
-            self.transport.close()
+            self._close()
 
     def cut(self, backend: object) -> bool:
         """End the exchange under way if it is with this backend; True if it was."""

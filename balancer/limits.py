@@ -5,12 +5,20 @@ MAX_HEAD_BYTES = 32 * 1024
 MAX_HEADERS = 128
 # RFC 9110, 4.1 recommends to support at least 8000 octets.
 MAX_TARGET_BYTES = 8 * 1024
+# A backend's head may be larger than a client's (many cookies set at once), but not endless.
+MAX_RESPONSE_HEAD_BYTES = 128 * 1024
 # A person's browser sends its header at once; who needs longer holds a connection for its own sake.
 HEAD_SECONDS = 10.0
 IDLE_SECONDS = 75.0
+# After an answer that came before the end of its request, what the client still sends is thrown away for
+# so long: a reset at once would take the answer from it (RFC 9112, 9.6).
+LINGER_SECONDS = 2.0
 # Shorter than what servers keep idle connections by default (nginx 75 s, node 5 s is the exception the
 # retry covers), so that they rarely close one that was just chosen.
 UPSTREAM_IDLE_SECONDS = 30.0
+# A request that must not be sent twice takes only a connection that no server can have given up yet: node,
+# the most impatient, closes after 5 s.
+UNREPEATABLE_IDLE_SECONDS = 2.0
 CONNECT_SECONDS = 2.0
 # No byte from the backend, or none from the client, for this long.
 STALL_SECONDS = 60.0

@@ -27,6 +27,7 @@ HOST = re.compile(rb"[A-Za-z0-9._~%!$&'()*+,;=-]*(:[0-9]{1,5})?|\[[0-9A-Fa-f:.]+
 LENGTH = re.compile(rb"[0-9]{1,18}")
 REQUEST_ID = re.compile(rb"[A-Za-z0-9._-]{1,128}")
 TARGET = re.compile(rb"[!-~]+")
+PARAMETERS = re.compile(rb";[^/]*")
 
 
 class BadRequest(Exception):
@@ -54,6 +55,7 @@ class Request:
         "method",
         "started",
         "target",
+        "upgrade",
         "version",
         "waiting_bytes",
     )
@@ -70,6 +72,8 @@ class Request:
         self.length: bytes | None = None
         self.chunked = False
         self.keep_alive = True
+        # The client offers another protocol; the parser then stops before the body.
+        self.upgrade = False
         self.complete = False
         # Parts of the body in the framing of the backend's connection, not sent yet.
         self.body: deque[bytes] = deque()
@@ -82,14 +86,15 @@ class Request:
 
     @property
     def path(self) -> str:
-        """The target without its query, for logs."""
-        return self.target.split(b"?", 1)[0].decode("latin-1")
+        """The target without its query and parameters (`;jsessionid=...` is a credential), for logs."""
+        path = self.target.split(b"?", 1)[0]
+        return (PARAMETERS.sub(b"", path) if b";" in path else path).decode("latin-1")
 
     def may_repeat(self) -> bool:
         """True if sending it again can do no harm: nothing was sent of its body and it is idempotent."""
         return self.method in IDEMPOTENT and not self.body_sent
 
-    def check(self, upgrade: bool) -> None:
+    def check(self) -> None:
         """Raise BadRequest for anything ambiguous; fill in host, framing and path."""
         hosts = []
         for name, value in self.headers:
@@ -104,8 +109,6 @@ class Request:
                 self.id = value
         if self.chunked and self.length is not None:
             raise BadRequest(400, "both Content-Length and Transfer-Encoding")
-        if upgrade and self.has_body:
-            raise BadRequest(501, "upgrade with a body")
         self._check_host(hosts)
         self._check_target()
 
@@ -137,30 +140,34 @@ class Request:
             return
         scheme, found, rest = self.target.partition(b"://")
         authority, slash, path = rest.partition(b"/")
-        if not found or scheme.lower() != b"http" or authority != self.host:
+        if not found or scheme.lower() != b"http" or authority.lower() != self.host.lower():
             raise BadRequest(400, "bad request target")
         self.target = slash + path or b"/"
 
     def make_head(self, client: bytes) -> None:
-        """The head as it goes to the backend: end-to-end headers, and who asked."""
+        """The head as it goes to the backend: end-to-end headers, and who asked. BadRequest if it is huge."""
         drop = connection_options(self.headers)
         parts = [b"%b %b HTTP/1.1\r\n" % (self.method, self.target)]
-        forwarded = client
+        forwarded = []
         for name, value in self.headers:
             lower = name.lower()
             if lower == b"x-forwarded-for":
-                forwarded = value + b", " + client
+                forwarded.append(value)
             elif lower not in HOP_BY_HOP and lower not in OURS and lower not in drop:
                 parts.append(b"%b: %b\r\n" % (name, value))
         if self.chunked:
             parts.append(b"Transfer-Encoding: chunked\r\n")
         if not self.host:
             parts.append(b"Host: \r\n")
+        forwarded.append(client)
         parts.append(
             b"X-Forwarded-For: %b\r\nX-Forwarded-Proto: http\r\n"
-            b"X-Forwarded-Host: %b\r\nX-Request-Id: %b\r\n\r\n" % (forwarded, self.host, self.id)
+            b"X-Forwarded-Host: %b\r\nX-Request-Id: %b\r\n\r\n" % (b", ".join(forwarded), self.host, self.id)
         )
         self.head = b"".join(parts)
+        # The limit while it comes in counts what was read at once; this one counts what goes on.
+        if len(self.head) > limits.MAX_HEAD_BYTES:
+            raise BadRequest(431, "head too large")
 
 
 # Set by the balancer itself, whatever the client said.

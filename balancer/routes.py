@@ -67,6 +67,10 @@ class Route:
                 return found
         return None
 
+    def serves(self, backend: Backend) -> bool:
+        """True while a new request may go to this backend."""
+        return backend.usable and (backend.track == policy.STABLE or self.weights.get(backend.track, 0.0) > 0)
+
     def _among(self, track: str, tried: Collection[Backend]) -> Backend | None:
         candidates = [b for b in self.tracks.get(track, ()) if b.usable and b not in tried]
         if not candidates:

@@ -33,7 +33,13 @@ class Upstream(asyncio.Protocol):
     def _fresh_parser(self) -> None:
         self._parser: Any = httptools.HttpResponseParser(self)
         self._headers: list[tuple[bytes, bytes]] = []
-        self._body_follows = True
+        self._head_bytes = 0
+        self._in_head = True
+        # The response is there, to the last byte, and whether the backend takes another request after it.
+        self._whole = False
+        self._keep = False
+        # Something came after it.
+        self._stray = False
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self.transport = transport  # type: ignore[assignment]
@@ -44,66 +50,86 @@ class Upstream(asyncio.Protocol):
         self._fresh_parser()
 
     def data_received(self, data: bytes) -> None:
-        if self.exchange is None:
+        exchange = self.exchange
+        if exchange is None:
             # Nobody asked: whatever this is, it must not become the answer to the next request.
             self.transport.abort()
             return
-        self.exchange.touch()
+        exchange.touch()
+        if self._in_head:
+            self._head_bytes += len(data)
         try:
             self._parser.feed_data(data)
-        except httptools.HttpParserUpgrade:
-            self._broken()
-        except httptools.HttpParserError:
-            self._broken()
+        except (httptools.HttpParserError, httptools.HttpParserUpgrade):
+            self._stray = True
+        if self._in_head and self._head_bytes > limits.MAX_RESPONSE_HEAD_BYTES:
+            self._stray = True
+        if self._whole:
+            self._finish(exchange)
+        elif self._stray:
+            self.exchange = None
+            self.transport.abort()
+            # None if the client broke off meanwhile.
+            if not exchange.over:
+                exchange.upstream_failed("the backend sent no valid HTTP")
 
-    def _broken(self) -> None:
-        if self.exchange is not None and not self._done_early():
-            exchange, self.exchange = self.exchange, None
-            exchange.upstream_failed("the backend sent no valid HTTP")
-        self.transport.abort()
+    def _finish(self, exchange: Exchange) -> None:
+        """Keep the connection for another request if that is safe, and end the exchange."""
+        self.exchange = None
+        keep = self._keep and exchange.request.complete and not self._stray
+        if keep and self._pool is not None and not self.transport.is_closing():
+            self._pool.put(self)
+        else:
+            self.transport.close()
+        if not exchange.over:
+            exchange.response_end()
 
-    def _done_early(self) -> bool:
-        return self.exchange is None
+    def hold(self) -> None:
+        """Read no further for now: the client does not take it."""
+        if not self.transport.is_closing():
+            self.transport.pause_reading()
 
-    # Called by the parser.
+    def go_on(self) -> None:
+        if not self.transport.is_closing():
+            self.transport.resume_reading()
+
+    # Called by the parser, only from data_received.
 
     def on_message_begin(self) -> None:
         self._headers = []
+        self._in_head = True
+        self._stray = self._stray or self._whole
 
     def on_header(self, name: bytes, value: bytes) -> None:
         self._headers.append((name, value))
 
     def on_headers_complete(self) -> None:
         exchange = self.exchange
-        if exchange is None:
+        if exchange is None or self._whole or self._stray:
             return
+        self._in_head = False
         status = self._parser.get_status_code()
         if status < 200:
             exchange.interim(status, self._headers)
             return
-        self._body_follows = not (exchange.request.method == b"HEAD" or status in (204, 304))
-        exchange.response_head(status, self._headers, self._body_follows)
-        if not self._body_follows:
-            self._finish()
+        if has_unknown_coding(self._headers):
+            # Nobody offered to take another coding than chunked (RFC 9112, 6.1), and it would be lost here.
+            self._stray = True
+            return
+        # Only now does the parser know: after the end of a message it forgets.
+        self._keep = self._parser.should_keep_alive()
+        self._whole = exchange.request.method == b"HEAD" or status in (204, 304)
+        exchange.response_head(status, self._headers, not self._whole)
 
     def on_body(self, data: bytes) -> None:
-        if self.exchange is not None and self._body_follows:
+        if self._whole:
+            self._stray = True
+        elif self.exchange is not None and not self._stray:
             self.exchange.response_body(data)
 
     def on_message_complete(self) -> None:
-        if self.exchange is not None and self._parser.get_status_code() >= 200 and self._body_follows:
-            self._finish()
-
-    def _finish(self) -> None:
-        exchange, self.exchange = self.exchange, None
-        if exchange is None:
-            return
-        keep = self._parser.should_keep_alive() and exchange.request.complete
-        if keep and self._pool is not None:
-            self._pool.put(self)
-        else:
-            self.transport.close()
-        exchange.response_end()
+        if self._parser.get_status_code() >= 200 and not self._stray:
+            self._whole = True
 
     # Called by the event loop.
 
@@ -138,10 +164,12 @@ class Pool:
         self._loop = loop
         self._idle: dict[Backend, list[Upstream]] = defaultdict(list)
 
-    def take(self, backend: Backend) -> Upstream | None:
-        """An idle connection to a backend, or None."""
+    def take(self, backend: Backend, idle_seconds: float) -> Upstream | None:
+        """A connection to a backend that was idle for no longer than this, or None."""
         idle = self._idle.get(backend)
         while idle:
+            if self._loop.time() - idle[-1].idle_since > idle_seconds:
+                return None
             upstream = idle.pop()
             if not upstream.closed and not upstream.transport.is_closing():
                 upstream.reused = True
@@ -182,6 +210,11 @@ class Pool:
         for idle in self._idle.values():
             while idle and now - idle[0].idle_since > limits.UPSTREAM_IDLE_SECONDS:
                 idle.pop(0).transport.close()
+
+
+def has_unknown_coding(headers: list[tuple[bytes, bytes]]) -> bool:
+    """True if a response is encoded for this hop in another way than in chunks."""
+    return any(n.lower() == b"transfer-encoding" and v.strip().lower() != b"chunked" for n, v in headers)
 
 
 def end_to_end(headers: list[tuple[bytes, bytes]]) -> list[tuple[bytes, bytes]]:
