@@ -8,6 +8,7 @@ Address and token come from /etc/sluice/balancer.json; the token never leaves th
 
 import http.client
 import json
+import re
 from pathlib import Path
 
 from salt.exceptions import CommandExecutionError, SaltInvocationError
@@ -17,6 +18,9 @@ __virtualname__ = "balancer"
 CONFIG = "/etc/sluice/balancer.json"
 # An order that waits for nothing is carried out within milliseconds.
 ANSWER_SECONDS = 10
+# It only reads a file, but Python has to start first.
+CHECK_SECONDS = 60
+NAME = re.compile(r"[a-z][a-z0-9_-]{0,30}")
 
 
 def __virtual__():
@@ -60,7 +64,7 @@ def alert(service, reason="raised by hand"):
 
     Returns the alert that stands. Raises CommandExecutionError for an unknown service or no answer.
     """
-    return _call("POST", "/alert", {"service": service, "reason": reason})
+    return _call("POST", "/alert", {"service": service, "reason": str(reason)})
 
 
 def clear(service):
@@ -96,10 +100,17 @@ def drain(service, backend, deadline_seconds=30):
     deadline_seconds (float)
         Requests still in flight after this are cut off, 0-3600. Default 30.
 
-    Returns `{"in_flight": 0, "cut": n}`. Raises CommandExecutionError for unknown names or no answer.
+    Returns `{"in_flight": 0, "cut": n}`. Raises SaltInvocationError for a deadline that is none,
+    CommandExecutionError for unknown names or no answer.
     """
-    order = {"service": service, "backend": backend, "deadline_seconds": deadline_seconds}
-    return _call("POST", "/drain", order, timeout=float(deadline_seconds) + ANSWER_SECONDS)
+    try:
+        seconds = float(deadline_seconds)
+    except (TypeError, ValueError):
+        seconds = -1.0
+    if not 0 <= seconds <= 3600:
+        raise SaltInvocationError(f"deadline_seconds is {deadline_seconds!r}: want 0 to 3600")
+    order = {"service": service, "backend": backend, "deadline_seconds": seconds}
+    return _call("POST", "/drain", order, timeout=seconds + ANSWER_SECONDS)
 
 
 def restore(service, backend):
@@ -152,17 +163,21 @@ def check(path=CONFIG, python="/opt/sluice/balancer/venv/bin/python"):
 
     Returns True. Raises CommandExecutionError with every mistake.
     """
-    done = __salt__["cmd.run_all"](
-        [python, "-m", "balancer", "--config", path, "--check"], python_shell=False
-    )
+    if not Path(python).exists():
+        raise CommandExecutionError(
+            f"{python} is not there; apply the balancer state, it installs the balancer"
+        )
+    command = [python, "-m", "balancer", "--config", path, "--check"]
+    done = __salt__["cmd.run_all"](command, python_shell=False, ignore_retcode=True, timeout=CHECK_SECONDS)
     if done["retcode"] != 0:
-        raise CommandExecutionError(done["stderr"])
+        said = done["stderr"] or done["stdout"] or f"the check ended with code {done['retcode']}"
+        raise CommandExecutionError(said)
     return True
 
 
 def _name(value):
     """A service's name, safe in a path."""
-    if not isinstance(value, str) or not value.replace("-", "").replace("_", "").isalnum():
+    if not isinstance(value, str) or not NAME.fullmatch(value):
         raise SaltInvocationError(f"{value!r} is not the name of a service")
     return value
 
@@ -172,11 +187,17 @@ def _settings():
     try:
         admin = json.loads(Path(CONFIG).read_text())["admin"]
         host, _, port = admin["listen"].rpartition(":")
-        return host, int(port), Path(admin["token_file"]).read_text().strip()
-    except (OSError, ValueError, KeyError, TypeError) as error:
+        port, token = int(port), Path(admin["token_file"]).read_text().strip()
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        said = f"{CONFIG}: cannot be used ({type(error).__name__} {error}); apply the balancer state"
+        raise CommandExecutionError(said) from error
+    # Checked here, because the HTTP client would quote it in its error.
+    if not re.fullmatch(r"[!-~]+", token):
         raise CommandExecutionError(
-            f"{CONFIG}: cannot be used ({error}); apply the balancer state"
-        ) from error
+            f"{admin['token_file']}: want one line of printable ASCII without spaces; "
+            "correct pillar balancer:admin_token and apply the balancer state"
+        )
+    return host, port, token
 
 
 def _call(method, path, body=None, timeout=ANSWER_SECONDS):
@@ -187,14 +208,24 @@ def _call(method, path, body=None, timeout=ANSWER_SECONDS):
     try:
         connection.request(method, path, json.dumps(body) if body is not None else None, headers)
         answer = connection.getresponse()
-        told = json.loads(answer.read())
-    except (OSError, http.client.HTTPException, ValueError) as error:
+        text = answer.read()
+    except (OSError, http.client.HTTPException) as error:
         raise CommandExecutionError(
-            f"the balancer does not answer at {host}:{port} ({error}); see `journalctl -u sluice-balancer`"
+            f"the balancer does not answer at {host}:{port} ({error or type(error).__name__}); "
+            "see `journalctl -u sluice-balancer`"
         ) from error
     finally:
         connection.close()
-    if answer.status != 200:
-        mistakes = told.get("mistakes")
-        raise CommandExecutionError(f"{told.get('error')}" + (": " + "; ".join(mistakes) if mistakes else ""))
-    return told
+    return _told(answer.status, text, f"{host}:{port}")
+
+
+def _told(status, text, where):
+    """What a JSON answer says; CommandExecutionError if that is an error, or not from a balancer."""
+    try:
+        told = json.loads(text)
+        if status == 200 and isinstance(told, dict):
+            return told
+        error, mistakes = told["error"], told.get("mistakes")
+    except (ValueError, KeyError, TypeError, AttributeError):
+        error, mistakes = f"what answers at {where} is no balancer (status {status})", None
+    raise CommandExecutionError(f"{error}" + (": " + "; ".join(mistakes) if mistakes else ""))

@@ -11,7 +11,7 @@ import socket
 import time
 from concurrent.futures import ThreadPoolExecutor
 
-from salt.exceptions import SaltInvocationError
+from salt.exceptions import CommandExecutionError, SaltInvocationError
 
 log = logging.getLogger(__name__)
 
@@ -45,29 +45,33 @@ def http_(address, port, paths, count=60, request_timeout=2.0, version_header=""
     address (str), port (int)
         Where the service listens.
 
-    paths (list of str)
+    paths (list of str, or one str)
         What to ask for, in turn.
 
     count (int, 1-10000)
         How many requests to send in all. Default 60.
 
     request_timeout (float, seconds)
-        When a request counts as failed. Default 2.
+        When a request counts as failed, 0.01-60: by then the whole answer must be there. Default 2.
 
     version_header (str)
         A response header whose values are reported in `versions`. Default: none.
 
     Returns `{"requests", "errors", "p50_ms", "p95_ms", "failures": [first few], "versions": [...]}`.
-    A response with a status of 400 or more is an error, and so is none at all.
+    A response with a status of 400 or more is an error, and so is half of one, or none at all.
+
+    Raises SaltInvocationError if there is nothing to ask for, or a number is none or out of its range.
     """
-    if not paths or not 1 <= int(count) <= 10_000:
-        raise SaltInvocationError("probe.http: want at least one path and a count of 1 to 10000")
-    turns = [str(paths[i % len(paths)]) for i in range(int(count))]
+    paths = [paths] if isinstance(paths, str) else paths
+    if not isinstance(paths, list) or not paths:
+        raise SaltInvocationError(f"probe: paths is {paths!r}: want at least one")
+    count, port = _number("count", count, 1, 10_000, int), _number("port", port, 1, 65535, int)
+    timeout = _number("request_timeout", request_timeout, 0.01, 60)
+    turns = [str(paths[i % len(paths)]) for i in range(count)]
     with ThreadPoolExecutor(WORKERS) as pool:
-        tries = list(
-            pool.map(lambda path: _get(address, int(port), path, request_timeout, version_header), turns)
+        return summarise(
+            list(pool.map(lambda path: _get(address, port, path, timeout, version_header), turns))
         )
-    return summarise(tries)
 
 
 def wait(address, port, path, seconds=60, request_timeout=2.0):
@@ -84,17 +88,21 @@ def wait(address, port, path, seconds=60, request_timeout=2.0):
         What to ask.
 
     seconds (float)
-        How long to wait. Default 60.
+        How long to wait, 0-3600. Default 60.
 
     request_timeout (float, seconds)
-        How long to wait for one answer. Default 2.
+        How long to wait for one answer, 0.01-60. Default 2.
 
     Returns None once it is healthy, else the last answer in a few words.
+
+    Raises SaltInvocationError if a number is none or out of its range.
     """
-    deadline = time.monotonic() + float(seconds)
+    seconds, port = _number("seconds", seconds, 0, 3600), _number("port", port, 1, 65535, int)
+    timeout = _number("request_timeout", request_timeout, 0.01, 60)
+    deadline = time.monotonic() + seconds
     while True:
-        result = _get(address, int(port), path, request_timeout, "")
-        if result["status"] == 200:
+        result = _get(address, port, str(path), timeout, "")
+        if result["status"] == 200 and not result["error"]:
             return None
         if time.monotonic() > deadline:
             return f"{result['error'] or result['status']} for {seconds:g} s"
@@ -118,22 +126,20 @@ def need(kind, host, port, timeout=2.0):
         Where it should be.
 
     timeout (float, seconds)
-        How long to wait. Default 2.
+        How long to wait, 0.01-60. Default 2.
 
     Returns None if it is there, else why not in a few words.
+
+    Raises SaltInvocationError for another kind, or if a number is none or out of its range.
     """
     if kind not in ("mongodb", "tcp"):
-        raise SaltInvocationError(f"probe.need: unknown kind {kind!r} (want mongodb or tcp)")
+        raise SaltInvocationError(f"probe: unknown kind {kind!r} (want mongodb or tcp)")
+    port, timeout = _number("port", port, 1, 65535, int), _number("timeout", timeout, 0.01, 60)
     try:
-        with socket.create_connection((host, int(port)), timeout) as connection:
-            if kind == "mongodb":
-                connection.sendall(MONGODB_HELLO)
-                reply = connection.recv(4096)
-                # A reply repeats our request id (1) in bytes 8-11.
-                return None if reply[8:12] == b"\x01\x00\x00\x00" else "it is no MongoDB"
-    except OSError as error:
+        with socket.create_connection((host, port), timeout) as connection:
+            return _not_mongodb(connection) if kind == "mongodb" else None
+    except (OSError, UnicodeError) as error:
         return str(error) or type(error).__name__
-    return None
 
 
 def version(link):
@@ -150,30 +156,74 @@ def version(link):
         Path of the symbolic link.
 
     Returns the version, or None if nothing is installed.
+
+    Raises CommandExecutionError if something else than a link is there.
     """
     try:
         return os.path.basename(os.readlink(link))
     except FileNotFoundError:
         return None
+    except OSError as error:
+        raise CommandExecutionError(f"{link} is no link to a version: {error.strerror}") from error
+
+
+def _number(name, value, low, high, kind=float):
+    """`value` as a number of this kind and range, whatever the command line made of it."""
+    try:
+        number = kind(value)
+    except (TypeError, ValueError, OverflowError):
+        number = None
+    if number is None or isinstance(value, bool) or not low <= number <= high:
+        raise SaltInvocationError(f"probe: {name} is {value!r}: want a number, {low} to {high}")
+    return number
+
+
+def _not_mongodb(connection):
+    """None if a MongoDB answers on this connection, else what it does instead."""
+    connection.sendall(MONGODB_HELLO)
+    head = b""
+    while len(head) < 16:
+        more = connection.recv(16 - len(head))
+        if not more:
+            return "it closes the connection: it is no MongoDB"
+        head += more
+    # The head of a reply repeats our request id (1) in bytes 8-11.
+    return None if head[8:12] == b"\x01\x00\x00\x00" else "it is no MongoDB"
 
 
 def _get(address, port, path, timeout, version_header):
     """One request on a fresh connection: status, ms, error, version."""
     begin = time.monotonic()
     result = {"path": path, "status": 0, "error": "", "version": ""}
-    connection = http.client.HTTPConnection(address, port, timeout=float(timeout))
+    connection = http.client.HTTPConnection(address, port, timeout=timeout)
     try:
         connection.request("GET", path, headers={"Connection": "close", "User-Agent": "sluice-probe"})
         response = connection.getresponse()
-        response.read(MAX_BODY_BYTES)
         result["status"] = response.status
         result["version"] = response.getheader(version_header, "") if version_header else ""
-    except (OSError, http.client.HTTPException) as error:
+        result["error"] = _read(response, begin + timeout)
+    except TimeoutError:
+        result["error"] = "no answer in time"
+    # A ValueError is a path that cannot stand in a request.
+    except (OSError, http.client.HTTPException, ValueError) as error:
         result["error"] = str(error) or type(error).__name__
     finally:
         connection.close()
     result["ms"] = (time.monotonic() - begin) * 1000
     return result
+
+
+def _read(response, deadline):
+    """Read a body; what is wrong with it, or nothing. By pieces: a socket's timeout is for one of them."""
+    announced, got = response.length, 0
+    # Once all is there another read would wait for a server that does not close.
+    while (announced is None or got < announced) and (piece := response.read1(65536)):
+        got += len(piece)
+        if time.monotonic() > deadline:
+            return "not all of the answer in time"
+        if got >= MAX_BODY_BYTES:
+            return ""
+    return f"only {got} of {announced} bytes" if announced and got < announced else ""
 
 
 def summarise(tries):

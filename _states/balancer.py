@@ -11,12 +11,14 @@ from pathlib import Path
 
 import sluice_balancer_config
 import sluice_balancers
-from salt.exceptions import CommandExecutionError
+from salt.exceptions import CommandExecutionError, SaltException
 from sluice_errors import ConfigError
 
 __virtualname__ = "balancer"
 
 MINE_FUNCTION = "sluice_address"
+# The balancer reads the file by its group; nobody else has to.
+MODE = 0o640
 
 
 def __virtual__():
@@ -45,25 +47,24 @@ def configured(name, settings, traffic, group="root"):
         The group that may read the file. Default root.
     """
     ret = {"name": name, "changes": {}, "result": True, "comment": "the file is as pillar and mine say"}
+    path = Path(name)
     try:
         backends, unusable = _backends(settings)
         config = sluice_balancer_config.build(settings, traffic, backends)
-    except (ConfigError, KeyError, TypeError, ValueError, AttributeError) as error:
+        new = json.dumps(config, indent=2) + "\n"
+        changes = _changes(path, new, config, group)
+    except (ConfigError, KeyError, TypeError, ValueError, AttributeError, OSError) as error:
         return ret | {"result": False, "comment": f"{_said(error)}. {name} is as it was."}
     if unusable:
         ret["warnings"] = unusable
-    new = json.dumps(config, indent=2) + "\n"
-    path = Path(name)
-    old = path.read_text() if path.exists() else None
-    if old == new:
+    if not changes:
         return ret
-    ret["changes"] = _difference(old, config)
     if __opts__["test"]:
-        return ret | {"result": None, "comment": f"{name} would be written"}
+        return ret | {"result": None, "changes": changes, "comment": f"{name} would be written"}
     refused = _replace(path, new, group)
     if refused:
-        return ret | {"result": False, "changes": {}, "comment": f"{refused}. {name} is as it was."}
-    return ret | {"comment": f"{name} written"}
+        return ret | {"result": False, "comment": f"{refused}. {name} is as it was."}
+    return ret | {"changes": changes, "comment": f"{name} written"}
 
 
 def in_force(name, timeout_seconds=10):
@@ -87,40 +88,46 @@ def in_force(name, timeout_seconds=10):
     if __opts__["test"]:
         return ret | {"comment": "the balancer would be asked what it works by"}
     deadline = time.monotonic() + timeout_seconds
-    while (said := _taken(hashlib.sha256(Path(name).read_bytes()).hexdigest())) is not None:
+    while (said := _taken(Path(name))) is not None:
         if time.monotonic() > deadline:
             return ret | {"result": False, "comment": f"{said}. See `journalctl -u sluice-balancer`."}
         time.sleep(0.1)
     return ret
 
 
-def _taken(wanted):
-    """None if the balancer works by the file with this hash, else what stands against it."""
+def _taken(path):
+    """None if the balancer works by this file, else what stands against it."""
     try:
-        if __salt__["balancer.status"]()["config"].get("sha256") == wanted:
+        wanted = hashlib.sha256(path.read_bytes()).hexdigest()
+        if __salt__["balancer.status"]().get("config", {}).get("sha256") == wanted:
             return None
-        config = __salt__["balancer.reload"]()["config"]
-    except CommandExecutionError as error:
+        found = __salt__["balancer.reload"]().get("config", {}).get("sha256")
+    except (CommandExecutionError, OSError) as error:
         return str(error).rstrip(".")
-    if config.get("sha256") == wanted:
-        return None
-    return f"the balancer still works by another file ({str(config.get('sha256'))[:12]})"
+    return None if found == wanted else f"the balancer still works by another file ({str(found)[:12]})"
 
 
 def _backends(settings):
     """Service to track to host id to address, from the mine; and a line for each address that is no good."""
-    allowed = ipaddress.ip_network(settings.get("backend_network") or "0.0.0.0/0")
+    network = settings.get("backend_network") or "0.0.0.0/0"
+    try:
+        allowed = ipaddress.ip_network(network)
+    except ValueError as error:
+        raise ConfigError(f"pillar balancer:backend_network: {error}. Want one like 10.20.0.0/16") from error
     unusable = []
     found = {
         name: {track: _addresses(target, allowed, unusable) for track, target in service["tracks"].items()}
-        for name, service in settings.get("services", {}).items()
+        for name, service in sluice_balancer_config.services(settings).items()
     }
     return found, unusable
 
 
 def _addresses(target, allowed, unusable):
     """Host id to address of the hosts that a compound target holds."""
-    mined = __salt__["mine.get"](target, MINE_FUNCTION, tgt_type="compound") or {}
+    try:
+        mined = __salt__["mine.get"](target, MINE_FUNCTION, tgt_type="compound") or {}
+    except SaltException as error:
+        raise ConfigError(f"the mine cannot be asked for the addresses of {target}: {error}") from error
     found = {}
     for host, value in sorted(mined.items()):
         address = sluice_balancers.mine_address(value)
@@ -136,37 +143,65 @@ def _addresses(target, allowed, unusable):
 def _said(error):
     """A ConfigError in its own words; anything else is a key of pillar missing or of another type."""
     if isinstance(error, ConfigError):
-        return str(error)
+        return str(error).rstrip(".")
+    if isinstance(error, OSError):
+        return f"the file cannot be read: {error}"
     return f"pillar balancer: {type(error).__name__} {error}"
 
 
+def _changes(path, new, config, group):
+    """What would be other than it is, for a user to read; empty if nothing."""
+    old = path.read_bytes() if path.exists() else None
+    if old != new.encode():
+        return _difference(old, config)
+    status = path.stat()
+    return {
+        what: {"old": is_, "new": want}
+        for what, is_, want in (
+            ("group", __salt__["file.gid_to_group"](status.st_gid), group),
+            ("mode", f"{status.st_mode & 0o7777:04o}", f"{MODE:04o}"),
+        )
+        if is_ != want
+    }
+
+
 def _difference(old, config):
-    """What a user wants to see of a change: per service the old and new weights and tracks."""
+    """Per service the old and new weights and tracks."""
     try:
-        before = json.loads(old or "{}").get("services", {})
-    except ValueError:
+        before = json.loads(old or b"{}").get("services", {})
+        before = before if isinstance(before, dict) else {}
+    except (ValueError, AttributeError):
         before = {}
+    after = config["services"]
     changed = {
-        name: {"old": before.get(name), "new": new}
-        for name, new in config["services"].items()
-        if before.get(name) != new
+        name: {"old": before.get(name), "new": after.get(name)}
+        for name in before | after
+        if before.get(name) != after.get(name)
     }
     return changed or {"settings": "changed"}
 
 
 def _replace(path, text, group):
     """Put a file in place whole, if the installed balancer can use it; what it says against it, or None."""
-    path.parent.mkdir(parents=True, exist_ok=True)
     fresh = path.with_name(f".{path.name}.new")
-    with open(fresh, "w", opener=lambda name, flags: os.open(name, flags, 0o640)) as handle:
-        handle.write(text)
-        handle.flush()
-        os.fsync(handle.fileno())
-    os.chown(fresh, -1, __salt__["file.group_to_gid"](group))
+    gid = __salt__["file.group_to_gid"](group)
+    if gid == "":
+        return f"there is no group {group} that could read it"
     try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        fresh.unlink(missing_ok=True)
+        with open(fresh, "x") as handle:
+            os.fchmod(handle.fileno(), MODE)
+            os.fchown(handle.fileno(), -1, gid)
+            handle.write(text)
+            handle.flush()
+            os.fsync(handle.fileno())
         __salt__["balancer.check"](str(fresh))
+        fresh.replace(path)
     except CommandExecutionError as error:
         fresh.unlink()
-        return " ".join(str(error).split()).removeprefix(f"{fresh}: ")
-    fresh.replace(path)
+        lines = [line.strip() for line in str(error).splitlines()]
+        return "; ".join(line for line in lines if line and line != f"{fresh}:").rstrip(".")
+    except OSError as error:
+        return f"it cannot be written: {error}"
     return None

@@ -1,9 +1,9 @@
 """Make /etc/sluice/balancer.json from pillar and the hosts' addresses; refuse what would be wrong. Pure."""
 
-import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
+from sluice_config import shown
 from sluice_errors import ConfigError
 
 Addresses = Mapping[str, str]
@@ -34,17 +34,18 @@ def build(
 
     Raises ConfigError naming the first key that is wrong, its value, and what is wanted.
     """
-    services = {
-        name: service(name, told, traffic.get(name), backends.get(name, {}))
-        for name, told in sorted(settings.get("services", {}).items())
-    }
+    found = services(settings)
+    table(traffic, "pillar traffic", "each service with its weights")
     config = {
         "workers": settings["workers"],
         "admin": {"listen": settings["admin_listen"], "token_file": settings["admin_token_file"]},
         "alert": {"listen": settings["alert_listen"], "tokens_file": settings["alert_tokens_file"]},
         "state_dir": settings["state_dir"],
         "access_log": settings["access_log"],
-        "services": services,
+        "services": {
+            name: service(name, told, traffic.get(name), backends.get(name, {}))
+            for name, told in found.items()
+        },
     }
     redis = settings.get("redis") or {}
     if redis.get("host"):
@@ -52,15 +53,37 @@ def build(
     return config
 
 
+def services(settings: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:
+    """The services of the pillar `balancer` that have all they need, or ConfigError with what is missing."""
+    found = {}
+    for name, told in sorted(table(settings.get("services"), "pillar balancer:services", "services").items()):
+        where = f"pillar balancer:services:{name}"
+        table(told, where, "listen, backend_port and tracks")
+        for key in ("listen", "backend_port", "tracks"):
+            if told.get(key) is None:
+                raise ConfigError(f"{where}:{key} is missing. Put it into pillar")
+        if "stable" not in table(told["tracks"], f"{where}:tracks", "a target for each track"):
+            raise ConfigError(f"{where}:tracks has {_names(told['tracks'])}: want stable, and canary if any")
+        table(told.get("health", {}), f"{where}:health", "path, status and the like")
+        found[name] = told
+    return found
+
+
+def table(value: object, where: str, want: str) -> Mapping[str, Any]:
+    """`value` if it is a mapping, else ConfigError."""
+    if not isinstance(value, Mapping):
+        raise ConfigError(f"{where} is {shown(value)}: want {want}")
+    return value
+
+
 def service(
     name: str, told: Mapping[str, Any], weights: object, backends: Mapping[str, Addresses]
 ) -> dict[str, Any]:
     """One service of the file."""
-    tracks = list(told.get("tracks", {}))
-    port = told["backend_port"]
+    tracks = list(told["tracks"])
     if not backends.get("stable"):
         raise ConfigError(
-            f"{name}: no address is known of any stable host ({told['tracks'].get('stable')}). "
+            f"{name}: no address is known of any stable host ({told['tracks']['stable']}). "
             "Ask the hosts for them: salt '*' mine.update"
         )
     return {
@@ -68,7 +91,10 @@ def service(
         "weights": checked_weights(name, weights, tracks),
         "health": {**HEALTH, **told.get("health", {})},
         "tracks": {
-            track: {host: f"{address}:{port}" for host, address in sorted(backends.get(track, {}).items())}
+            track: {
+                host: _at(address, told["backend_port"])
+                for host, address in sorted(backends.get(track, {}).items())
+            }
             for track in tracks
         },
     }
@@ -77,18 +103,24 @@ def service(
 def checked_weights(name: str, weights: object, tracks: list[str]) -> dict[str, float]:
     """The weights of a service as they stand in pillar `traffic`, or ConfigError."""
     where = f"pillar traffic:{name}"
-    if not isinstance(weights, Mapping):
-        raise ConfigError(f"{where} is {weights!r}: want a weight for each of {', '.join(tracks)}")
+    weights = table(weights, where, f"a weight for each of {_names(tracks)}")
     if set(weights) != set(tracks):
-        raise ConfigError(
-            f"{where} has {', '.join(map(str, weights)) or 'nothing'}: want {', '.join(tracks)}"
-        )
+        raise ConfigError(f"{where} has {_names(weights)}: want {_names(tracks)}")
     for track, weight in weights.items():
-        if isinstance(weight, bool) or not isinstance(weight, (int, float)) or not math.isfinite(weight):
-            raise ConfigError(f"{where}:{track} is {weight!r}: want a number of percent, 0 to 100")
+        if isinstance(weight, bool) or not isinstance(weight, (int, float)):
+            raise ConfigError(f"{where}:{track} is {shown(weight)}: want a number of percent, 0 to 100")
         if not 0 <= weight <= 100:
-            raise ConfigError(f"{where}:{track} is {weight}: want 0 to 100 percent")
+            raise ConfigError(f"{where}:{track} is {shown(weight)}: want 0 to 100 percent")
     total = sum(weights.values())
     if abs(total - 100) > 1e-6:
         raise ConfigError(f"{where}: the weights sum to {total:g}: want 100")
     return dict(weights)
+
+
+def _at(address: str, port: object) -> str:
+    return f"[{address}]:{port}" if ":" in address else f"{address}:{port}"
+
+
+def _names(names: Iterable[object]) -> str:
+    told = [name if isinstance(name, str) and name.isidentifier() else shown(name) for name in names]
+    return ", ".join(told[:6]) + (" and more" if len(told) > 6 else "") or "nothing"
