@@ -53,7 +53,7 @@ def answering(name, status=200, timeout_seconds=30, hint=""):
     if __opts__["test"]:
         return ret | {"comment": f"{name} would be asked for a {status}"}
     deadline = time.monotonic() + timeout_seconds
-    while (said := _ask(name, min(TRY_SECONDS, timeout_seconds))) != status:
+    while (said := _ask(name, max(0.1, min(TRY_SECONDS, timeout_seconds)))) != status:
         if time.monotonic() > deadline:
             comment = f"{name}: {said} after {timeout_seconds} s (want {status}). {hint}"
             return ret | {"result": False, "comment": comment.strip()}
