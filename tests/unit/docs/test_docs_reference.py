@@ -147,10 +147,18 @@ def test_every_field_of_the_demos_result_is_told():
     assert [field for field in sorted(fields) if f"`{field}" not in text and f"`{field}." not in text] == []
 
 
-@pytest.mark.parametrize("path", ["howto/when-a-canary-fails.md"])
+@pytest.mark.parametrize(
+    "path",
+    [
+        "howto/when-a-canary-fails.md",
+        "howto/raise-and-clear-an-alert.md",
+        "howto/change-the-ratio.md",
+        "howto/run-the-lab.md",
+    ],
+)
 def test_every_message_that_is_explained_is_one_the_code_says(path):
     known = templates()
     quoted = [row.split("|")[1].strip().strip("`") for row in rows(page(path), "")]
-    assert len(quoted) > 20
+    assert len(quoted) > 2
     parts = [part.strip() for text in quoted for part in text.split("…") if len(part.strip()) > 3]
     assert [part for part in parts if not any(part in text for text in known)] == []
