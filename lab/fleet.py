@@ -67,16 +67,7 @@ def up(lab: Lab) -> None:
     """
     precheck.check(lab)
     with files.locked(lab.lock):
-        network.check(lab)
-        record(lab)
-        choose_image(lab)
-        with step(f"network {lab.bridge} {lab.network}"), files.locked(HOST_LOCK):
-            kernel.prepare(lab)
-            network.up(lab)
-        with step(f"boot of {len(lab.machines)} machines"):
-            prepare(lab)
-            each(ids(lab), lambda machine_id: machines.start(lab, machine_id))
-            each(ids(lab), lambda machine_id: machines.wait_for_boot(lab, machine_id))
+        boot(lab)
         with step("checkout on the master"):
             checkout.push(lab)
         with step("Salt master, from this repository's own state"):
@@ -85,6 +76,20 @@ def up(lab: Lab) -> None:
             each(ids(lab), lambda machine_id: start_minion(lab, machine_id))
             wait_for_minions(lab)
     say(f"lab '{lab.name}' is up: the master is at {lab.machine(identity.MASTER).address}")
+
+
+def boot(lab: Lab) -> None:
+    """The network and every machine, without Salt; the caller holds the lab's lock."""
+    network.check(lab)
+    record(lab)
+    choose_image(lab)
+    with step(f"network {lab.bridge} {lab.network}"), files.locked(HOST_LOCK):
+        kernel.prepare(lab)
+        network.up(lab)
+    with step(f"boot of {len(lab.machines)} machines"):
+        prepare(lab)
+        each(ids(lab), lambda machine_id: machines.start(lab, machine_id))
+        each(ids(lab), lambda machine_id: machines.wait_for_boot(lab, machine_id))
 
 
 def choose_image(lab: Lab) -> None:
