@@ -8,7 +8,11 @@
 include:
   - nodejs
   - nginx
-{{ required("checkbox", {"checkbox:env:MONGO_PASSWORD": checkbox.env.MONGO_PASSWORD | default("")}) }}
+{#- A variable of the environment that should be empty is left out; one that stands there must have a value. #}
+{%- set secrets = {"checkbox:env:MONGO_PASSWORD": checkbox.env.MONGO_PASSWORD | default("")} %}
+{%- for key, value in checkbox.env | dictsort %}{% do secrets.update({"checkbox:env:" ~ key: value | string if value is not none else ""}) %}{% endfor %}
+{%- if checkbox.track == "canary" and "alert_token" in salt["pillar.get"]("checkbox", {}) %}{% do secrets.update({"checkbox:alert_token": checkbox.alert_token}) %}{% endif %}
+{{ required("checkbox", secrets) }}
 
 checkbox-git:
   pkg.installed:
@@ -28,10 +32,14 @@ checkbox-directory:
     - name: {{ home }}/releases
     - makedirs: True
 
-{%- if not version %}
+{%- if version is none or version == "" %}
 checkbox-version:
   test.nop:
     - name: no version of checkbox is released to the track {{ checkbox.track }}
+{%- elif version is not string %}
+checkbox-version:
+  refuse.because:
+    - name: {{ ("checkbox: the version " ~ version ~ " in pillar is no text; put it in quotes") | json }}
 {%- elif not version | regex_match("([A-Za-z0-9][A-Za-z0-9._-]{0,63})\\Z") %}
 checkbox-version:
   refuse.because:

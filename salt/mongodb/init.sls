@@ -2,12 +2,19 @@
 {%- from "mongodb/map.jinja" import mongodb with context %}
 {%- from "secrets.jinja" import required %}
 {%- set secrets = {} %}
-{%- for name, user in mongodb.users | dictsort %}{% do secrets.update({"mongodb:users:" ~ name ~ ":password": user.password}) %}{% endfor %}
+{%- for name, user in mongodb.users | dictsort if mongodb.provider != "external" %}{% do secrets.update({"mongodb:users:" ~ name ~ ":password": user.password}) %}{% endfor %}
 {{ required("mongodb", secrets) }}
 {%- if mongodb.provider == "external" %}
 mongodb-external:
   test.nop:
     - name: mongodb:provider is external; nothing to install
+{%- elif mongodb.provider == "mongodb_org" and not mongodb.key_sha256 %}
+mongodb-key:
+  refuse.because:
+    - name: >-
+        pillar mongodb:key_sha256 is empty; put the sha256 of {{ mongodb.key_url }} there,
+        taken from a second source
+    - failhard: True
 {%- elif mongodb.provider == "mongodb_org" or (mongodb.provider == "secantus" and mongodb.lab) %}
 include:
   - mongodb.{{ mongodb.provider }}

@@ -3,5 +3,5 @@
 # key (docs/reference/pillar.md tells how):  printf %s 'the secret' | gpg --armor --encrypt -r sluice-master
 checkbox:
   env:
-    MONGO_PASSWORD: ''
+    MONGO_PASSWORD: ''    # goes into a URL as it is: letters, digits, - and _ only
     MAIL_PASSWORD: ''

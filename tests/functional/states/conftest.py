@@ -9,6 +9,7 @@ import salt.config
 import salt.loader
 import salt.pillar
 import salt.serializers
+import salt.state
 from states_support import GRAINS, NODEGROUPS, REPO
 
 
@@ -32,6 +33,10 @@ class Machine:
         """Run one state function, in test mode or for good."""
         self.states.pack["__opts__"]["test"] = self.opts["test"] = test
         return self.states[function](**kwargs)
+
+    def call(self, chunk, test=False):
+        """Run one compiled state as a state run does."""
+        return salt.state.State(self.opts | {"test": test}, initial_pillar=self.pillar).call(chunk)
 
 
 @pytest.fixture(scope="session")
