@@ -124,8 +124,9 @@ def bootstrap_master(lab: Lab) -> None:
     for needed in (f"{settings}/minion", "salt/master/init.sls"):
         if not (disks.root(lab, identity.MASTER) / "srv/sluice" / needed).exists():
             raise LabError(f"the checkout has no {needed} to make a master with; restore it, then `lab up`")
+    # queue: an `up` that was cut off may have left its own run at work.
     apply = ["salt-call", "--local", "-c", f"/srv/sluice/{settings}", "--retcode-passthrough",
-             "--state-output=changes", "--state-verbose=False", "state.apply", "master"]
+             "--state-output=changes", "--state-verbose=False", "state.apply", "master", "queue=True"]
     machines.check_in(lab, identity.MASTER, apply, timeout=300)
 
 

@@ -123,7 +123,8 @@ def prune(lab: Lab) -> None:
 
 def work(words: list[str | Path], timeout: float = 900) -> None:
     """Run a command of a build, in the build's control group."""
-    run(cgroups.joined(GROUP, [str(word) for word in words]), timeout=timeout)
+    plain = [str(word) for word in words]
+    run(cgroups.joined(GROUP, plain), timeout=timeout, title=" ".join(plain))
 
 
 def build_base(target: Path) -> None:

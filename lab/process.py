@@ -49,14 +49,19 @@ def run(
     input: str | None = None,
     timeout: float = 120,
     env: Mapping[str, str] | None = None,
+    title: str | None = None,
 ) -> str:
     """
     Run a command and return what it printed.
+
+    title (str)
+        What an error calls the command. Default: its words.
 
     Raises LabError with the command, its exit code and its last lines when it fails, is missing, or
     takes longer than `timeout` seconds.
     """
     words = [str(word) for word in argv]
+    title = title or " ".join(words)
     environment = None if env is None else {**os.environ, **env}
     try:
         done = subprocess.run(
@@ -66,9 +71,9 @@ def run(
     except FileNotFoundError as error:
         raise LabError(f"{words[0]}: not installed; run `sudo make deps`") from error
     except subprocess.TimeoutExpired as error:
-        raise LabError(f"{' '.join(words)}: no end after {timeout:.0f} s") from error
+        raise LabError(f"{title}: no end after {timeout:.0f} s") from error
     if done.returncode != 0:
-        raise LabError(f"{' '.join(words)}: exit code {done.returncode}\n{tail(done.stdout + done.stderr)}")
+        raise LabError(f"{title}: exit code {done.returncode}\n{tail(done.stdout + done.stderr)}")
     return done.stdout
 
 

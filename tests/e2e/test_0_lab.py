@@ -104,6 +104,12 @@ def reaches(lab, machine, address, port):
     return done.returncode == 0
 
 
+def is_applying_states(lab):
+    """Whether a state run is at work on the master: Salt keeps a file for each that has begun."""
+    running = ["sh", "-c", "grep -l state.apply /var/cache/salt/minion/proc/*"]
+    return machines.exec_in(lab, "master", running).returncode == 0
+
+
 def pids_of(lab):
     return {row["id"]: row["pid"] for row in fleet.status(lab)}
 
@@ -118,6 +124,7 @@ def life():
         with first.stderr:
             for line in first.stderr:
                 if line.startswith("-> Salt master"):
+                    wait_until(lambda: is_applying_states(lab), "the master's state run", 60, pause=0.02)
                     first.kill()
         assert first.wait(120) == -signal.SIGKILL
         fleet.up(lab)

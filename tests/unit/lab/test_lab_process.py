@@ -26,6 +26,13 @@ def test_failed_command_tells_its_code_and_its_last_lines():
     assert len(lines) == 16
 
 
+def test_failed_command_is_called_by_its_title():
+    with pytest.raises(LabError, match="^the build: exit code 1"):
+        process.run(["false"], title="the build")
+    with pytest.raises(LabError, match="^the build: no end after 0 s"):
+        process.run(["sleep", "60"], title="the build", timeout=0.1)
+
+
 def test_missing_command_says_what_to_do():
     with pytest.raises(LabError, match="no-such-tool: not installed; run `sudo make deps`"):
         process.run(["no-such-tool"])
