@@ -215,15 +215,15 @@ def _get(address, port, path, timeout, version_header):
 
 def _read(response, deadline):
     """Read a body; what is wrong with it, or nothing. By pieces: a socket's timeout is for one of them."""
-    announced, got = response.length, 0
-    # Once all is there another read would wait for a server that does not close.
-    while (announced is None or got < announced) and (piece := response.read1(65536)):
+    got = 0
+    while piece := response.read1(65536):
         got += len(piece)
         if time.monotonic() > deadline:
             return "not all of the answer in time"
         if got >= MAX_BODY_BYTES:
             return ""
-    return f"only {got} of {announced} bytes" if announced and got < announced else ""
+    # What is left of the announced length; None if none was announced.
+    return f"the last {response.length} bytes are missing" if response.length else ""
 
 
 def summarise(tries):

@@ -232,15 +232,14 @@ def _beside(place, what):
 
 def _put_in_place(fresh, place, marker):
     """Move a directory where another may be. A moved tag is rare; its old files are gone for an instant."""
-    old = _beside(place, "old")
+    old, written = _beside(place, "old"), _beside(place, "marker")
+    written.write_text(json.dumps(marker) + "\n")
     _remove(old)
     _marker(place).unlink(missing_ok=True)
     if os.path.lexists(place):
         place.rename(old)
     fresh.rename(place)
     # The last step: a build that was interrupted before it is made again.
-    written = _beside(place, "marker")
-    written.write_text(json.dumps(marker) + "\n")
     written.replace(_marker(place))
     shutil.rmtree(old, ignore_errors=True)
 
