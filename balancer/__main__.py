@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import json
 import logging
 import os
 import signal
@@ -18,6 +19,7 @@ from tornado.web import Application
 from balancer import __version__, config
 from balancer.admin import MAX_BODY_BYTES, admin_application, alert_application
 from balancer.config import Address, Config, ConfigError
+from balancer.limits import HEAD_SECONDS, IDLE_SECONDS
 from balancer.supervisor import Supervisor
 from balancer.tokens import Tokens
 
@@ -29,6 +31,7 @@ def main() -> int:
     """0 after an orderly stop; 2 for a file, token or address that cannot be used."""
     args = parser().parse_args()
     logging.basicConfig(level=logging.INFO, format="%(levelname)s %(message)s")
+    mistakes = None
     try:
         loaded = config.load(args.config)
     except ConfigError as error:
@@ -36,18 +39,22 @@ def main() -> int:
         if args.check:
             return 2
         loaded = last_good(args.config) or sys.exit(2)
+        mistakes = "; ".join(error.mistakes)
     if args.check:
         print(f"{args.config}: good")
         return 0
     try:
         tokens = Tokens(loaded.admin_token_file, loaded.alert_tokens_file)
         listeners = {name: listen(service.listen) for name, service in loaded.services.items()}
+        admin = listen(loaded.admin_listen)
+        alert = listen(loaded.alert_listen) if loaded.alert_listen is not None else None
         loaded.state_dir.mkdir(parents=True, exist_ok=True)
     except (OSError, ValueError) as error:
         print(f"balancer: {error}", file=sys.stderr)
         return 2
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        return runner.run(serve(args.config, loaded, tokens, listeners))
+        supervisor = Supervisor(args.config, loaded, listeners, mistakes)
+        return runner.run(serve(supervisor, tokens, admin, alert))
 
 
 def parser() -> argparse.ArgumentParser:
@@ -59,16 +66,25 @@ def parser() -> argparse.ArgumentParser:
 
 
 def last_good(path: Path) -> Config | None:
-    """The copy of the last good file, found through what the bad one still says of its state directory."""
-    kept = (
-        Path(os.environ.get("STATE_DIRECTORY", "/var/lib/sluice/balancer").split(":")[0]) / "last-good.json"
-    )
+    """The copy of the last good file, where the bad one or systemd says that the state is."""
+    for directory in (told_state_dir(path), os.environ.get("STATE_DIRECTORY", "").split(":")[0]):
+        kept = Path(directory or "/var/lib/sluice/balancer") / "last-good.json"
+        try:
+            found = config.load(kept)
+        except ConfigError:
+            continue
+        log.error("%s is refused; starting with the last good one, %s", path, kept)
+        return found
+    return None
+
+
+def told_state_dir(path: Path) -> str | None:
+    """The state directory that a file names, however bad the rest of it is."""
     try:
-        found = config.load(kept)
-    except ConfigError:
+        told = json.loads(path.read_bytes())["state_dir"]
+    except (OSError, ValueError, RecursionError, KeyError, TypeError):
         return None
-    log.error("%s is refused; starting with the last good one, %s", path, kept)
-    return found
+    return told if isinstance(told, str) and "\0" not in told else None
 
 
 def listen(address: Address) -> socket.socket:
@@ -85,34 +101,39 @@ def listen(address: Address) -> socket.socket:
     return listener
 
 
-async def serve(path: Path, loaded: Config, tokens: Tokens, listeners: dict[str, socket.socket]) -> int:
+async def serve(
+    supervisor: Supervisor, tokens: Tokens, admin: socket.socket, alert: socket.socket | None
+) -> int:
     """Run until told to stop."""
     loop = asyncio.get_running_loop()
-    supervisor = Supervisor(path, loaded, listeners)
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
     loop.add_signal_handler(signal.SIGHUP, lambda: asyncio.ensure_future(reload(supervisor)))
     loop.add_signal_handler(signal.SIGUSR1, lambda: asyncio.ensure_future(supervisor.workers.reopen_logs()))
     await supervisor.start()
-    servers = [open_api(admin_application(supervisor, tokens), loaded.admin_listen)]
-    if loaded.alert_listen is not None:
-        servers.append(open_api(alert_application(supervisor, tokens), loaded.alert_listen))
+    servers = [open_api(admin_application(supervisor, tokens), admin)]
+    if alert is not None:
+        servers.append(open_api(alert_application(supervisor, tokens), alert))
     notify("READY=1")
-    log.info("ready: %d workers, %d services", loaded.workers, len(loaded.services))
+    log.info("ready: %d workers, %d services", supervisor.config.workers, len(supervisor.config.services))
     await stop.wait()
     notify("STOPPING=1")
-    for listener in listeners.values():
-        listener.close()
     await supervisor.stop()
     for server in servers:
         server.stop()
     return 0
 
 
-def open_api(application: Application, address: Address) -> HTTPServer:
-    server = HTTPServer(application, max_body_size=MAX_BODY_BYTES, max_buffer_size=MAX_BODY_BYTES * 2)
-    server.listen(address.port, address.host)
+def open_api(application: Application, listener: socket.socket) -> HTTPServer:
+    server = HTTPServer(
+        application,
+        max_body_size=MAX_BODY_BYTES,
+        max_buffer_size=MAX_BODY_BYTES * 2,
+        idle_connection_timeout=IDLE_SECONDS,
+        body_timeout=HEAD_SECONDS,
+    )
+    server.add_socket(listener)
     return server
 
 

@@ -49,7 +49,7 @@ class Api(RequestHandler):
         """The JSON body with these fields; HTTPError 400 for anything else."""
         try:
             told = json.loads(self.request.body)
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             raise HTTPError(400, reason="the body is not JSON") from error
         if not isinstance(told, dict):
             raise HTTPError(400, reason="the body is not a JSON object")
@@ -81,7 +81,7 @@ class RaiseAlert(Api):
     async def post(self) -> None:
         told = self.body(service=str, reason=str)
         alert = Alert(clean(told.get("reason")), self.who, now(), "http")
-        with unknown_is_404():
+        with errors_as_answers():
             standing = await self.supervisor.raise_alert(told["service"], alert)
         if standing is alert:
             self.log_change("alert", service=told["service"], reason=alert.reason)
@@ -92,7 +92,7 @@ class ClearAlert(Api):
     """DELETE /alert/<service>."""
 
     async def delete(self, service: str) -> None:
-        with unknown_is_404():
+        with errors_as_answers():
             cleared = await self.supervisor.clear_alert(service, self.who)
         if cleared:
             self.log_change("clear", service=service)
@@ -108,7 +108,7 @@ class Drain(Api):
         if not 0 <= seconds <= 3600:
             raise HTTPError(400, reason="'deadline_seconds' is not 0 to 3600")
         self.log_change("drain", service=told["service"], backend=told["backend"])
-        with unknown_is_404():
+        with errors_as_answers():
             self.finish(await self.supervisor.drain(told["service"], told["backend"], seconds))
 
 
@@ -118,7 +118,7 @@ class Restore(Api):
     async def post(self) -> None:
         told = self.body(service=str, backend=str)
         self.log_change("restore", service=told["service"], backend=told["backend"])
-        with unknown_is_404():
+        with errors_as_answers():
             self.finish({"restored": await self.supervisor.restore(told["service"], told["backend"])})
 
 
@@ -164,8 +164,8 @@ class NotFound(Api):
         raise HTTPError(404, reason="no such path")
 
 
-class unknown_is_404:  # noqa: N801 (used like a function)
-    """Within it an unknown name is the client's mistake."""
+class errors_as_answers:  # noqa: N801 (used like a function)
+    """Within it an unknown name is the client's mistake, and a full disk is told as such."""
 
     def __enter__(self) -> None:
         return
@@ -173,6 +173,9 @@ class unknown_is_404:  # noqa: N801 (used like a function)
     def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
         if isinstance(error, UnknownName):
             raise HTTPError(404, reason=str(error)) from error
+        if isinstance(error, OSError):
+            # An alert or a drain is in force all the same; a clear or a restore is not.
+            raise HTTPError(500, reason=f"the state could not be written: {error.strerror}") from error
 
 
 def admin_application(supervisor: Supervisor, tokens: Tokens) -> Application:

@@ -48,6 +48,8 @@ class State:
         self._path = path
         self.alerts: dict[str, Alert] = {}
         self.drained: dict[str, set[str]] = {}
+        # True while memory knows what the disk does not.
+        self.unsaved = False
 
     def load(self) -> None:
         """Read the file; in doubt about it every service is alerted."""
@@ -69,7 +71,8 @@ class State:
             self.drained = {}
 
     def save(self) -> None:
-        """Write the file whole and have it on disk before returning."""
+        """Write the file whole and have it on disk before returning. Raises OSError."""
+        self.unsaved = True
         told = {
             "alerts": {name: asdict(alert) for name, alert in self.alerts.items()},
             "drained": {name: sorted(backends) for name, backends in self.drained.items() if backends},
@@ -85,6 +88,7 @@ class State:
             os.fsync(directory)
         finally:
             os.close(directory)
+        self.unsaved = False
 
     def alert(self, service: str) -> Alert | None:
         """The alert that stands for a service."""

@@ -36,14 +36,16 @@ class Orders:
         reader, writer = await asyncio.open_connection(sock=end, limit=MAX_LINE_BYTES)
         return cls(reader, writer)
 
-    async def order(self, kind: str, **details: Any) -> Message:
-        """Send one order and return its answer. Raises ChannelClosed if none comes."""
+    async def order(self, kind: str, seconds: float = ANSWER_SECONDS, **details: Any) -> Message:
+        """Send one order, at once, and return its answer. Raises ChannelClosed if none comes."""
+        if self.closed.is_set():
+            raise ChannelClosed("the worker is gone")
         number = next(self._numbers)
         answer: asyncio.Future[Message] = asyncio.get_running_loop().create_future()
         self._waiting[number] = answer
         try:
             self._writer.write(encode({"n": number, "kind": kind, **details}))
-            return await asyncio.wait_for(answer, ANSWER_SECONDS)
+            return await asyncio.wait_for(answer, seconds)
         except (OSError, TimeoutError) as error:
             raise ChannelClosed(f"no answer to '{kind}'") from error
         finally:

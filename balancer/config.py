@@ -5,14 +5,14 @@ from __future__ import annotations
 import hashlib
 import ipaddress
 import json
-import math
 import re
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 SERVICE = re.compile(r"[a-z][a-z0-9_-]{0,30}")
+ADDRESS = re.compile(r"(?:(?P<four>[0-9.]+)|\[(?P<six>[0-9a-fA-F:.]+)\]):(?P<port>[0-9]{1,5})")
 HOST_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
 
 
@@ -72,6 +72,7 @@ class RedisServer:
 class Config:
     """The whole file."""
 
+    raw: bytes = field(repr=False)
     sha256: str
     workers: int
     admin_listen: Address
@@ -105,11 +106,10 @@ class Reader:
         return value
 
     def number(self, value: object, path: str, low: float, high: float) -> float:
-        good = isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
-        if not good or not low <= float(value) <= high:  # type: ignore[arg-type]
+        if not isinstance(value, (int, float)) or isinstance(value, bool) or not low <= value <= high:
             self.wrong(path, value, f"a number, {low:g} to {high:g}")
             return low
-        return float(value)  # type: ignore[arg-type]
+        return float(value)
 
     def whole(self, value: object, path: str, low: int, high: int) -> int:
         if not isinstance(value, int) or isinstance(value, bool) or not low <= value <= high:
@@ -136,15 +136,16 @@ class Reader:
 
 def parse_address(value: object) -> Address | None:
     """`10.0.0.1:80` or `[::1]:80`; None for anything else, names included."""
-    if not isinstance(value, str):
+    found = ADDRESS.fullmatch(value) if isinstance(value, str) else None
+    if found is None:
         return None
-    host, _, port = value.rpartition(":")
     try:
-        ip = ipaddress.ip_address(host.removeprefix("[").removesuffix("]"))
+        four, six = found["four"], found["six"]
+        ip = ipaddress.IPv4Address(four) if four else ipaddress.IPv6Address(six)
     except ValueError:
         return None
-    good_port = port.isascii() and port.isdigit() and 0 < int(port) < 65536
-    return Address(str(ip), int(port)) if good_port else None
+    port = int(found["port"])
+    return Address(str(ip), port) if 0 < port < 65536 else None
 
 
 def load(path: Path) -> Config:
@@ -159,7 +160,7 @@ def parse(raw: bytes) -> Config:
     """Check the bytes of a file. Raises ConfigError with all its mistakes."""
     try:
         told = json.loads(raw)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise ConfigError([f"not JSON: {error}"]) from error
     read = Reader()
     known = {"workers", "admin", "alert", "redis", "state_dir", "access_log", "services"}
@@ -167,6 +168,7 @@ def parse(raw: bytes) -> Config:
     admin = read.table(top.get("admin"), "$.admin", {"listen", "token_file"})
     alert = read.table(top.get("alert", {}), "$.alert", {"listen", "tokens_file"})
     config = Config(
+        raw=raw,
         sha256=hashlib.sha256(raw).hexdigest(),
         workers=read.whole(top.get("workers", 1), "$.workers", 1, 64),
         admin_listen=read.address(admin.get("listen"), "$.admin.listen"),

@@ -56,7 +56,10 @@ def traffic(status: dict[str, Any], counters: dict[str, Any]) -> list[Metric]:
     )
     empty = [0.0] * (3 + len(BUCKETS))
     rows: dict[str, list[float]] = counters.get("requests", {})
-    known = {" ".join((*who, code)) for *who, _ in backends(status) for code in CLASSES}
+    # Requests that no backend could take are counted under `none`.
+    named = [tuple(who) for *who, _ in backends(status)]
+    named += [(service, "none", "none") for service in status["services"]]
+    known = {" ".join((*who, code)) for who in named for code in CLASSES}
     sums: dict[tuple[str, str, str], list[float]] = {}
     for key in sorted(known | set(rows)):
         service, track, backend, code = key.split(" ")
@@ -98,6 +101,11 @@ def condition(status: dict[str, Any], counters: dict[str, Any], supervisor: Supe
         "sluice_refused_requests", "Requests that were not valid HTTP.", labels=["service"]
     )
     reloads = CounterMetricFamily("sluice_reloads", "Files taken over or refused.", labels=["result"])
+    refused = GaugeMetricFamily(
+        "sluice_config_refused",
+        "1 while the file is refused and the last good one is in force.",
+        value=1 if status["config"]["error"] else 0,
+    )
     workers = GaugeMetricFamily("sluice_workers", "Worker processes.", value=status["workers"])
     for service, told in status["services"].items():
         alert.add_metric([service], 1 if told["alert"] else 0)
@@ -111,4 +119,4 @@ def condition(status: dict[str, Any], counters: dict[str, Any], supervisor: Supe
         flying.add_metric([service, track, backend], known["in_flight"])
     for result, count in supervisor.reloads.items():
         reloads.add_metric([result], count)
-    return [declared, effective, alert, up, flying, retries, refusals, reloads, workers]
+    return [declared, effective, alert, up, flying, retries, refusals, reloads, refused, workers]

@@ -12,7 +12,9 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 from redis.asyncio import Redis
-from redis.exceptions import RedisError
+from redis.asyncio.retry import Retry
+from redis.backoff import NoBackoff
+from redis.exceptions import RedisError, ResponseError
 
 from balancer.alerts import Alert, clean, now
 from balancer.config import RedisServer
@@ -51,6 +53,10 @@ class RedisDoor:
             socket_timeout=TIMEOUT_SECONDS,
             socket_connect_timeout=TIMEOUT_SECONDS,
             decode_responses=True,
+            # Whatever bytes a value has, it is an alert.
+            encoding_errors="replace",
+            # The loop of `run` tries again, and sooner.
+            retry=Retry(NoBackoff(), 0),
         )
 
     async def run(self) -> None:
@@ -60,8 +66,11 @@ class RedisDoor:
             try:
                 async with self._client() as client:
                     await self._listen(client)
-            except (RedisError, OSError, ValueError, TimeoutError) as error:
-                if self.connected or pause == 0.1:
+            except Exception as error:
+                # Anything: a door that stays shut for one odd value would be no door.
+                if not isinstance(error, (RedisError, OSError, TimeoutError)):
+                    log.exception("redis door")
+                elif self.connected or pause == 0.1:
                     log.error("redis %s:%d: %s; trying again", self._server.host, self._server.port, error)
             pause = 0.2 if self.connected else min(pause * 2, 1.0)
             self.connected = False
@@ -91,14 +100,21 @@ class RedisDoor:
         """A key changed: if it is there now, that is an alert."""
         service = str(event["channel"]).partition(f":{PREFIX}")[2]
         if service in self._services() and event["data"] not in ("del", "expired"):
-            await self._take(service, await client.get(PREFIX + service))
+            try:
+                value = await client.get(PREFIX + service)
+            except ResponseError:
+                value = ""  # A key of another type is a key all the same.
+            await self._take(service, value)
 
     async def _read_all(self, client: Redis) -> None:
         services = self._services()
-        if services:
-            values = await client.mget([PREFIX + service for service in services])
-            for service, value in zip(services, values, strict=True):
-                await self._take(service, value)
+        if not services:
+            return
+        values = await client.mget([PREFIX + service for service in services])
+        for service, value in zip(services, values, strict=True):
+            # MGET says nil of a key of another type.
+            other_type = value is None and await client.exists(PREFIX + service)
+            await self._take(service, "" if other_type else value)
 
     async def _take(self, service: str, value: object) -> None:
         if value is not None:
@@ -129,7 +145,7 @@ def parse(value: str) -> Alert:
     """The alert in a key's value: JSON with `reason`, `by`, `at`, or any text as the reason."""
     try:
         told = json.loads(value)
-    except ValueError:
+    except (ValueError, RecursionError):
         told = value
     if not isinstance(told, dict):
         told = {"reason": value}

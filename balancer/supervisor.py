@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import shutil
 import socket
 from pathlib import Path
 from typing import Any
@@ -12,7 +11,7 @@ from typing import Any
 from balancer import alerts, config
 from balancer.alerts import Alert, State
 from balancer.channel import Message
-from balancer.config import Address, Config, ConfigError, Service
+from balancer.config import Config, ConfigError, Service
 from balancer.health import Checks
 from balancer.policy import effective_weights
 from balancer.redisdoor import RedisDoor
@@ -33,24 +32,31 @@ class UnknownName(Exception):
 class Supervisor:
     """One balancer on one machine."""
 
-    def __init__(self, path: Path, loaded: Config, listeners: dict[str, socket.socket]) -> None:
+    def __init__(
+        self, path: Path, loaded: Config, listeners: dict[str, socket.socket], error: str | None = None
+    ) -> None:
+        """`error` says why not the file at `path` but its last good version was loaded."""
         self._path = path
         self.config = loaded
-        self.config_error: str | None = None
+        self.config_error = error
+        # The sha256 of the file that all workers work by.
+        self.in_force = loaded.sha256
         self.loaded_at = alerts.now()
         self.reloads = {"applied": 0, "refused": 0}
         self.state = State(loaded.state_dir / "state.json")
         self.checks = Checks(self.push)
         self.workers = Workers(loaded, listeners)
         self.redis: RedisDoor | None = None
-        self._seen: bytes | None = None
+        self._seen: bytes | None = loaded.raw if error is None else read(path)
         self._pushing = asyncio.Lock()
+        self._reloading = asyncio.Lock()
         self._tasks: list[asyncio.Task[None]] = []
 
     async def start(self) -> None:
         """Start checks, workers and doors; returns when requests are answered."""
         self.state.load()
-        self._keep_last_good()
+        if self.config_error is None:
+            self._keep_last_good()
         await self.checks.follow(self.config)
         await self.checks.first_answers(FIRST_HEALTH_SECONDS)
         await self.workers.start(self.table())
@@ -107,33 +113,50 @@ class Supervisor:
     # Alerts.
 
     async def raise_alert(self, service: str, alert: Alert) -> Alert:
-        """Raise an alert, unless one stands; returns the one that stands. In force when this returns."""
+        """
+        Raise an alert, unless one stands; returns the one that stands, in force and on disk.
+
+        Raises OSError if it is in force but could not be written; `_collect` goes on trying.
+        """
         self._known(service)
         standing = self.state.alert(service)
-        if standing is not None:
-            return standing
-        self.state.alerts[service] = alert
-        log.warning("alert for %s by %s through %s: %s", service, alert.by, alert.door, alert.reason)
-        await self.push()
-        self.state.save()
-        if self.redis is not None and alert.door != "redis":
-            self.redis.tell(service, alert)
-        return alert
+        if standing is None:
+            standing = self.state.alerts[service] = alert
+            self.state.unsaved = True
+            log.warning("alert for %s by %s through %s: %s", service, alert.by, alert.door, alert.reason)
+            if self.redis is not None and alert.door != "redis":
+                self.redis.tell(service, alert)
+            await self.push()
+        else:
+            # Whoever raised it may still be at it.
+            async with self._pushing:
+                pass
+        if self.state.unsaved:
+            self.state.save()
+        return standing
 
     async def _from_redis(self, service: str, alert: Alert) -> None:
         if service in self.config.services:
-            await self.raise_alert(service, alert)
+            try:
+                await self.raise_alert(service, alert)
+            except OSError as error:
+                log.error("the alert for %s is in force, but not on disk: %s", service, error)
 
     async def clear_alert(self, service: str, by: str) -> bool:
-        """End the alert of a service; True if there was one."""
+        """End the alert of a service; True if there was one. Raises OSError, and it stands, if unwritten."""
         self._known(service)
-        if self.redis is not None:
-            self.redis.forget(service)
+        before = dict(self.state.alerts)
         cleared = self.state.clear(service, set(self.config.services))
         if cleared:
+            try:
+                self.state.save()
+            except OSError:
+                self.state.alerts = before
+                raise
             log.warning("alert for %s cleared by %s", service, by)
-            self.state.save()
-            await self.push()
+        if self.redis is not None:
+            self.redis.forget(service)
+        await self.push()
         return cleared
 
     # Drain and restore.
@@ -145,6 +168,7 @@ class Supervisor:
         """
         self._known(service, backend)
         self.state.drained.setdefault(service, set()).add(backend)
+        self.state.unsaved = True
         await self.push()
         self.state.save()
         deadline = asyncio.get_running_loop().time() + deadline_seconds
@@ -155,13 +179,17 @@ class Supervisor:
         return {"in_flight": 0, "cut": 0}
 
     async def restore(self, service: str, backend: str) -> bool:
-        """Put a drained backend back into service; True if it was drained."""
+        """Put a drained backend back into service; True if it was drained. OSError: it still is."""
         self._known(service, backend)
         drained = self.state.drained.get(service, set())
         if backend not in drained:
             return False
         drained.discard(backend)
-        self.state.save()
+        try:
+            self.state.save()
+        except OSError:
+            drained.add(backend)
+            raise
         await self.push()
         return True
 
@@ -180,48 +208,63 @@ class Supervisor:
     # The file.
 
     async def reload(self) -> None:
-        """Take over the file if it is good. Raises ConfigError, with the last good one still in force."""
+        """
+        Take over the file if it is good; in force when this returns. Raises ConfigError for a bad one,
+        with the last good one still in force.
+        """
+        async with self._reloading:
+            await self._reload()
+
+    async def _reload(self) -> None:
         try:
-            raw = self._path.read_bytes()
-            self._seen = raw
-            fresh = config.parse(raw)
-            self._check_listeners(fresh)
-        except (OSError, ConfigError) as error:
-            mistakes = error.mistakes if isinstance(error, ConfigError) else [str(error)]
-            self.config_error = "; ".join(mistakes)
+            self._seen = read(self._path)
+            fresh = config.load(self._path) if self._seen is None else config.parse(self._seen)
+            self._check_fixed(fresh)
+        except ConfigError as error:
+            self.config_error = "; ".join(error.mistakes)
             self.reloads["refused"] += 1
             log.error("%s refused, the last good one stays in force: %s", self._path, self.config_error)
-            raise ConfigError(mistakes) from error
+            raise
         self.config_error = None
         if fresh.sha256 != self.config.sha256:
-            self.config, self.loaded_at = fresh, alerts.now()
-            self.reloads["applied"] += 1
-            await self.checks.follow(fresh)
-            # New backends are asked before they are judged; those that stay go on serving meanwhile.
-            await self.push()
-            self._keep_last_good()
-            log.info("%s is in force (%s)", self._path, fresh.sha256[:12])
+            await self._take_over(fresh)
 
-    def _check_listeners(self, fresh: Config) -> None:
-        old, new = addresses(self.config), addresses(fresh)
-        if old != new or fresh.workers != self.config.workers or fresh.redis != self.config.redis:
-            raise ConfigError(["listeners, workers and redis change only with a restart of the balancer"])
+    async def _take_over(self, fresh: Config) -> None:
+        self.config = fresh
+        await self.checks.follow(fresh)
+        # New backends are asked before they are judged; the old ones go on serving meanwhile.
+        await self.checks.first_answers(FIRST_HEALTH_SECONDS)
+        await self.push()
+        self.in_force, self.loaded_at = fresh.sha256, alerts.now()
+        self.reloads["applied"] += 1
+        self._keep_last_good()
+        log.info("%s is in force (%s)", self._path, fresh.sha256[:12])
+
+    def _check_fixed(self, fresh: Config) -> None:
+        """Refuse a change of what is set up once, when the balancer starts."""
+        old, new = fixed(self.config), fixed(fresh)
+        mistakes = [
+            f"{path}: changed from {old.get(path, 'none')} to {new.get(path, 'none')},"
+            " takes a restart of the balancer"
+            for path in sorted({*old, *new})
+            if old.get(path) != new.get(path)
+        ]
+        if mistakes:
+            raise ConfigError(mistakes)
 
     def _keep_last_good(self) -> None:
         kept = self.config.state_dir / "last-good.json"
         fresh = kept.with_suffix(".new")
-        if self._path.exists() and config.load(self._path).sha256 == self.config.sha256:
-            shutil.copyfile(self._path, fresh)
+        try:
+            fresh.write_bytes(self.config.raw)
             fresh.replace(kept)
+        except OSError as error:
+            log.error("%s: %s; a start with a bad file would find no last good one", kept, error)
 
     async def _watch_file(self) -> None:
         while True:
             await asyncio.sleep(WATCH_SECONDS)
-            try:
-                raw = self._path.read_bytes()
-            except OSError:
-                continue
-            if raw != self._seen:
+            if read(self._path) != self._seen:
                 try:
                     await self.reload()
                 except ConfigError:
@@ -232,13 +275,18 @@ class Supervisor:
         while True:
             await asyncio.sleep(1)
             await self.workers.numbers()
+            if self.state.unsaved:
+                try:
+                    self.state.save()
+                except OSError as error:
+                    log.error("alerts and drained backends are not on disk: %s", error)
 
     async def status(self) -> dict[str, Any]:
         """What the admin API tells; see docs/reference/balancer.md."""
         _, flying = await self.workers.numbers()
         redis = "off" if self.redis is None else "connected" if self.redis.connected else "disconnected"
         services = {s.name: self._service_status(s, flying) for s in self.config.services.values()}
-        told = {"sha256": self.config.sha256, "loaded_at": self.loaded_at, "error": self.config_error}
+        told = {"sha256": self.in_force, "loaded_at": self.loaded_at, "error": self.config_error}
         return {"config": told, "workers": self.workers.count, "redis": redis, "services": services}
 
     def _service_status(self, service: Service, flying: dict[str, int]) -> dict[str, Any]:
@@ -273,12 +321,26 @@ class Supervisor:
         return effective_weights(service.weights, self.state.alert(service.name) is not None, usable)
 
 
-def addresses(loaded: Config) -> dict[str, Address | None]:
-    """Where a configuration listens, by purpose."""
+def read(path: Path) -> bytes | None:
+    """A file's bytes; None if it cannot be read."""
+    try:
+        return path.read_bytes()
+    except OSError:
+        return None
+
+
+def fixed(loaded: Config) -> dict[str, object]:
+    """What a running balancer cannot change, by its path in the file."""
     return {
-        "admin": loaded.admin_listen,
-        "alert": loaded.alert_listen,
-        **{f"service {name}": service.listen for name, service in loaded.services.items()},
+        "$.workers": loaded.workers,
+        "$.admin.listen": loaded.admin_listen,
+        "$.admin.token_file": loaded.admin_token_file,
+        "$.alert.listen": loaded.alert_listen,
+        "$.alert.tokens_file": loaded.alert_tokens_file,
+        "$.redis": loaded.redis,
+        "$.state_dir": loaded.state_dir,
+        "$.access_log": loaded.access_log,
+        **{f"$.services.{name}.listen": service.listen for name, service in loaded.services.items()},
     }
 
 

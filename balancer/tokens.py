@@ -42,4 +42,6 @@ def read_alert_tokens(path: Path) -> dict[str, str]:
         raise ValueError(f"{path}: {error}") from error
     if not isinstance(told, dict) or not all(isinstance(token, str) for token in told.values()):
         raise ValueError(f"{path}: want a JSON object of host id to token")
+    if ADMIN in told:
+        raise ValueError(f"{path}: a host cannot be called '{ADMIN}', that is who has the admin token")
     return told

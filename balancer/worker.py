@@ -40,6 +40,8 @@ class Worker:
         self.pool = Pool(loop)
         self.metrics = Counters()
         self.access_log = AccessLog(access_log)
+        # Set once the first table is there and the supervisor knows of this worker.
+        self.serving = asyncio.Event()
         self.stopping = False
         self._id_prefix = os.urandom(6).hex()
         self._ids = 0
@@ -79,6 +81,7 @@ class Worker:
             "table": self._table,
             "numbers": self._numbers,
             "cut": self._cut,
+            "serve": self._serve,
             "stop": self._stop,
             "reopen": self._reopen,
         }[order["kind"]]
@@ -108,8 +111,13 @@ class Worker:
         ]
         return {"cut": sum(client.cut(backend) for backend in wanted for client in list(self.clients))}
 
+    def _serve(self, order: dict[str, Any]) -> dict[str, Any]:
+        self.serving.set()
+        return {}
+
     def _stop(self, order: dict[str, Any]) -> dict[str, Any]:
         self.stopping = True
+        self.serving.set()
         return {}
 
     def _reopen(self, order: dict[str, Any]) -> dict[str, Any]:
@@ -131,16 +139,10 @@ async def run(worker: Worker, end: socket.socket, listeners: dict[str, socket.so
     """Serve until the supervisor says stop or is gone."""
     loop = asyncio.get_running_loop()
     servers = []
-    started = asyncio.Event()
-
-    def carry_out(order: dict[str, Any]) -> dict[str, Any]:
-        answer = worker.carry_out(order)
-        started.set()
-        return answer
-
-    orders = asyncio.ensure_future(channel.obey(end, carry_out))
-    # Nothing is accepted before the first table: an early request would find no backend.
-    await asyncio.wait([orders, asyncio.ensure_future(started.wait())], return_when=asyncio.FIRST_COMPLETED)
+    orders = asyncio.ensure_future(channel.obey(end, worker.carry_out))
+    # Nothing is accepted before: an early request would find no backend, or one that is alerted by now.
+    serving = asyncio.ensure_future(worker.serving.wait())
+    await asyncio.wait([orders, serving], return_when=asyncio.FIRST_COMPLETED)
     for name, listener in listeners.items():
         route = worker.route(name)
         accept = functools.partial(Client, worker, route)

@@ -6,6 +6,7 @@ import asyncio
 import logging
 import socket
 import sys
+from asyncio.subprocess import Process
 from typing import Any
 
 from balancer.channel import ChannelClosed, Message, Orders
@@ -17,6 +18,8 @@ log = logging.getLogger(__name__)
 
 # A worker that cannot even start is tried again after this long, so that a broken machine is not kept busy.
 RESPAWN_SECONDS = 0.2
+# A Python that starts on a busy machine.
+START_SECONDS = 30.0
 
 
 class Workers:
@@ -25,7 +28,7 @@ class Workers:
     def __init__(self, config: Config, listeners: dict[str, socket.socket]) -> None:
         self._config = config
         self._listeners = listeners
-        self._alive: dict[int, Orders] = {}
+        self._alive: dict[int, tuple[Process, Orders]] = {}
         self._table: Message = {}
         self._tasks: list[asyncio.Task[None]] = []
         self._stopping = False
@@ -45,8 +48,7 @@ class Workers:
         while not self._stopping:
             process, orders = await self._spawn()
             try:
-                await orders.order("table", services=self._table)
-                self._alive[number] = orders
+                await self._bring_in(number, process, orders)
                 ready.set()
                 await orders.closed.wait()
             except ChannelClosed as error:
@@ -59,7 +61,17 @@ class Workers:
                 log.error("worker %d ended with code %d; a new one takes its place", process.pid, code)
                 await asyncio.sleep(0 if ready.is_set() else RESPAWN_SECONDS)
 
-    async def _spawn(self) -> tuple[asyncio.subprocess.Process, Orders]:
+    async def _bring_in(self, number: int, process: Process, orders: Orders) -> None:
+        """Give a new worker the table of now, and only then let it serve."""
+        table = None
+        while table is not self._table:
+            table = self._table
+            await orders.order("table", START_SECONDS, services=table)
+        # From here on it is told of every change; no change fits in between, for nothing is awaited.
+        self._alive[number] = (process, orders)
+        await orders.order("stop" if self._stopping else "serve")
+
+    async def _spawn(self) -> tuple[Process, Orders]:
         ours, theirs = socket.socketpair()
         sockets = {name: listener.fileno() for name, listener in self._listeners.items()}
         words = [f"{name}={number}" for name, number in sockets.items()]
@@ -82,7 +94,7 @@ class Workers:
             self._retired = add_counters(self._retired, counted["counters"])
 
     async def apply(self, table: Message) -> None:
-        """Give every worker a new table; returns when each works by it. A stuck worker is replaced."""
+        """Give every worker a new table; returns when each works by it. One that does not is killed."""
         self._table = table
         await self._all("table", services=table)
 
@@ -90,15 +102,16 @@ class Workers:
         """Order all workers to do something; the answers of those that live."""
         alive = list(self._alive.items())
         answers = await asyncio.gather(
-            *(orders.order(kind, **details) for _, orders in alive), return_exceptions=True
+            *(orders.order(kind, **details) for _, (_, orders) in alive), return_exceptions=True
         )
         good = {}
-        for (number, orders), answer in zip(alive, answers, strict=True):
+        for (number, (process, orders)), answer in zip(alive, answers, strict=True):
             if isinstance(answer, dict):
                 good[number] = answer
-            else:
-                log.error("worker %d does not obey (%s); it is replaced", number, answer)
-                # Its keeper sees the closed channel and kills what does not end by itself.
+            elif process.returncode is None:
+                log.error("worker %d does not obey (%s); it is killed and replaced", process.pid, answer)
+                # At once: it might come to itself and go on by an old table.
+                process.kill()
                 orders.close()
         return good
 
@@ -130,11 +143,14 @@ class Workers:
     async def stop(self) -> None:
         """Let every worker finish what is under way, and end."""
         self._stopping = True
+        # Nobody accepts any more: better refused than left waiting.
+        for listener in self._listeners.values():
+            listener.close()
         await self._all("stop")
         await asyncio.wait(self._tasks)
 
 
-async def end(process: asyncio.subprocess.Process, at_once: bool) -> int:
+async def end(process: Process, at_once: bool) -> int:
     """Wait for a worker whose channel closed; one that does not end by itself is killed."""
     try:
         return await asyncio.wait_for(process.wait(), 0.2 if at_once else STOP_SECONDS + 5)

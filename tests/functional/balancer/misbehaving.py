@@ -264,8 +264,11 @@ class Backend:
         return await self.answer(writer, 200, seen.body)
 
     async def say_refuse_body(self, seen, reader, writer):
-        """A final answer without having read the body."""
-        return await self.answer(writer, 413, b"too much for me")
+        """A final answer without having taken the body, which is read and thrown away."""
+        await self.answer(writer, 413, b"too much for me")
+        while await reader.read(65536):
+            pass
+        return False
 
     async def say_close_after(self, seen, reader, writer):
         """A whole answer that allows another request, and then the connection is closed all the same."""

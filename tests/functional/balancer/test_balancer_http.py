@@ -221,7 +221,7 @@ def test_a_body_until_the_end_becomes_chunks_and_the_connection_stays(proxy):
         assert b"Connection: close" not in answer
         assert body_of(answer) == b"d\r\nuntil the end\r\n0\r\n\r\n"
         line.sendall(GET)
-        assert read_until(line, b"stable-1").startswith(b"HTTP/1.1 200 ")
+        assert read_until(line, b"\r\n\r\nstable-1").startswith(b"HTTP/1.1 200 ")
 
 
 @pytest.mark.parametrize("path", ["/short", "/short-chunked"])
@@ -295,7 +295,7 @@ def test_expect_100_continue_is_asked_of_the_backend(proxy):
         line.sendall(b"body")
         assert read_until(line, b"body").startswith(b"HTTP/1.1 200 ")
         line.sendall(GET)
-        assert read_until(line, b"stable-1").startswith(b"HTTP/1.1 200 ")
+        assert read_until(line, b"\r\n\r\nstable-1").startswith(b"HTTP/1.1 200 ")
 
 
 def test_a_refused_expectation_closes_the_connection_and_says_so(proxy):
@@ -367,7 +367,7 @@ def test_a_pipelined_request_whose_body_comes_later_is_answered(proxy):
             + HOST
             + b"Content-Length: 5\r\n\r\n"
         )
-        read_until(line, b"stable-1")
+        read_until(line, b"\r\n\r\nstable-1")
         line.sendall(b"hello")
         assert read_until(line, b"\r\n\r\n5").startswith(b"HTTP/1.1 200 ")
 
@@ -408,7 +408,7 @@ def test_chunks_of_a_request_arrive_whole_however_they_are_cut(proxy):
         line.sendall(b"POST /cut HTTP/1.1\r\n" + HOST + CLOSE + b"Transfer-Encoding: chunked\r\n\r\n")
         for byte in b"5\r\nhello\r\n6;x=y\r\n world\r\n0\r\n\r\n":
             line.sendall(bytes([byte]))
-        assert read_until(line, b"stable-1")
+        assert read_until(line, b"\r\n\r\nstable-1")
     (seen,) = proxy.backend.requests("/cut")
     assert seen.body == b"hello world"
 
@@ -434,7 +434,7 @@ def test_connections_to_backends_are_used_again(proxy):
     with proxy.connect() as line:
         for _ in range(50):
             line.sendall(GET)
-            read_until(line, b"stable-1")
+            read_until(line, b"\r\n\r\nstable-1")
     asked_by_health_checks = len([one for one in proxy.backend.seen if one.path == "/health"]) - checks
     assert proxy.backend.connections - before - asked_by_health_checks <= 5
 
