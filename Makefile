@@ -7,7 +7,8 @@ VENV := .venv
 BIN := $(VENV)/bin
 export PYTHONDONTWRITEBYTECODE := 1
 
-.PHONY: help deps venv lint test test-fast demo lab-up lab-down lab-status lab-ssh lab-exec lab-logs clean
+.PHONY: help deps venv lint test test-fast demo lab-up lab-down lab-status lab-ssh lab-exec lab-logs clean \
+  bench bench-quick bench-deps
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -56,3 +57,13 @@ lab-logs:  ## a machine's journal: make lab-logs ID=lb-1
 
 clean:  ## remove what was built here (not the lab's cache under /var/cache/sluice-lab)
 	@rm -rf build $(VENV) .pytest_cache .mypy_cache .ruff_cache
+
+bench-deps: venv  # the other proxies and the load generator
+	@scripts/install-packages bench/packages.txt
+	@command -v npm >/dev/null || scripts/install-packages bench/packages-node.txt
+
+bench: bench-deps  ## measure the balancer beside HAProxy, nginx, Caddy, node and Tornado (up to 15 minutes)
+	@$(BIN)/python -m bench.balancer
+
+bench-quick: bench-deps  ## the same, the small keep-alive case only (a minute)
+	@$(BIN)/python -m bench.balancer --quick

@@ -1,0 +1,1 @@
+"""Sluice's balancer beside other proxies, in front of the same backends."""
