@@ -234,9 +234,12 @@ class Backend:
             await writer.drain()
 
     async def say_two_answers(self, seen, reader, writer):
-        """A second answer nobody asked for, in the same packet."""
-        smuggled = b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nstray"
+        """A second answer nobody asked for, its last bytes a little later."""
+        smuggled = b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n"
         writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\none" + smuggled)
+        await writer.drain()
+        await asyncio.sleep(0.05)
+        writer.write(b"\r\nstray")
         return True
 
     async def say_hints(self, seen, reader, writer):
@@ -286,9 +289,11 @@ class Backend:
         return await self.answer(writer, 200, str(seen.body_bytes).encode())
 
     async def say_download(self, seen, reader, writer):
-        size = int(seen.query["megabytes"]) * 2**20
+        size = int(float(seen.query["megabytes"]) * 2**20)
         writer.write(f"HTTP/1.1 200 OK\r\nContent-Length: {size}\r\n\r\n".encode())
-        for _ in range(size // len(CHUNK)):
-            writer.write(CHUNK)
+        while size:
+            part = CHUNK[:size]
+            writer.write(part)
             await writer.drain()
+            size -= len(part)
         return True

@@ -1,10 +1,12 @@
 """Large bodies and slow clients: everything streams, nothing piles up in memory."""
 
+import contextlib
 import http.client
 import socket
+import threading
 
 import pytest
-from running import PATIENCE, read_until, wait_until
+from running import PATIENCE, wait_until
 
 MEGABYTES = 200
 # A worker at rest has 30 to 40 MB; a buffered body would come on top.
@@ -75,20 +77,48 @@ def push_until_stuck(line, what=CHUNK):
     try:
         while sent < 300 * 2**20:
             sent += line.send(what)
-    except TimeoutError:
+    except (TimeoutError, ConnectionError):
         pass
     return sent
 
 
-def test_answers_to_pipelined_requests_wait_for_a_client_that_does_not_read(shop):
-    """The second answer is begun only when the first was taken."""
+SMALL = b"GET /download?megabytes=0.05 HTTP/1.1\r\nHost: x\r\n\r\n"
+SMALL_BYTES = 52_428
+FLYING = 'sluice_in_flight_requests{backend="stable-1",service="shop",track="stable"}'
+
+
+def test_pipelined_answers_wait_for_a_client_that_does_not_read(shop):
+    """The next answer is begun only when the one before was taken."""
+    count = 3000
     with shop.connect() as line:
-        request = b"GET /download?megabytes=200 HTTP/1.1\r\nHost: x\r\n\r\n"
         line.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 65536)
-        line.sendall(b"GET /download?megabytes=1 HTTP/1.1\r\nHost: x\r\n\r\n" * 60 + request * 3)
-        read_until(line, b"\r\n\r\n")
-        steady = settled(lambda: round(shop.worker_memory()[0]))
-        assert steady < MAX_WORKER_MB
+        line.sendall(SMALL * count)
+        assert settled(lambda: round(shop.worker_memory()[0])) < MAX_WORKER_MB
+        taken = 0
+        while taken < count * SMALL_BYTES:
+            taken += len(line.recv(2**20))
+
+
+def test_a_request_waits_for_a_client_that_does_not_read(backend, balancer):
+    one = backend("stable-1")
+    shop = balancer(tracks={"stable": [one]})
+    with shop.connect() as line:
+        line.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 65536)
+        sent = 0
+
+        def answered():
+            return len(one.requests()) == sent and shop.metrics()[FLYING] == 0
+
+        with contextlib.suppress(AssertionError):
+            while sent < 1000:
+                line.sendall(SMALL)
+                sent += 1
+                wait_until(answered, "it was begun and answered", seconds=1)
+        assert sent < 1000
+        taken = 0
+        while taken < sent * SMALL_BYTES:
+            taken += len(line.recv(2**20))
+        assert len(one.requests()) == sent
 
 
 def settled(measure):
@@ -103,10 +133,15 @@ def settled(measure):
     return last[-1]
 
 
-def test_pipelined_requests_with_bodies_do_not_pile_up(shop):
-    """Each answer lets one more request in, not another bufferful."""
+def test_pipelined_requests_with_bodies_do_not_pile_up(backend, balancer):
+    """An answer lets the next request begin, not another bufferful of requests in."""
+    one = backend("stable-1")
+    shop = balancer(tracks={"stable": [one]})
+    request = b"POST /upload HTTP/1.1\r\nHost: x\r\nContent-Length: 1\r\n\r\nx"
     with shop.connect() as line:
-        request = b"POST /pause?seconds=0.05 HTTP/1.1\r\nHost: x\r\nContent-Length: 1\r\n\r\nx"
-        sent = push_until_stuck(line, request * 2000)
-        assert sent < 50 * 2**20
-    assert_memory_is_bounded(shop)
+        pushing = threading.Thread(target=push_until_stuck, args=(line, request * 2000))
+        pushing.start()
+        wait_until(lambda: len(one.requests()) > 300, "300 requests were answered")
+        assert_memory_is_bounded(shop)
+        one.stop()
+        pushing.join(PATIENCE)
