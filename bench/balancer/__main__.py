@@ -64,7 +64,8 @@ def make_plan(options: argparse.Namespace) -> Plan:
             for body in among(options.bodies or ["160B"], plan.BODIES, "--bodies")
             for connections in among(options.connections or ["64"], range(1, 1001), "--connections")
         )
-    rounds, seconds = options.rounds or made.rounds, options.seconds or made.seconds
+    rounds = made.rounds if options.rounds is None else options.rounds
+    seconds = made.seconds if options.seconds is None else options.seconds
     if not (1 <= rounds <= 100 and 1 <= seconds <= 600):
         raise BenchError("--rounds: want 1 to 100; --seconds: want 1 to 600")
     changed = (cases, rounds, seconds) != (made.cases, made.rounds, made.seconds)
