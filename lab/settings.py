@@ -152,7 +152,7 @@ def read_fleet(network: ipaddress.IPv4Network, path: Path = FLEET_FILE) -> tuple
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise LabError(f"{path}: {error}; want a table [machines] of id = number") from error
     for machine_id, number in numbers.items():
-        if not ID.fullmatch(machine_id) or type(number) is not int or not 2 <= number <= 254:
+        if not ID.fullmatch(machine_id) or not isinstance(number, int) or not 2 <= number <= 254:
             raise LabError(f"{path.name}: {machine_id} = {number}: want a small-letter id and 2 to 254")
     if len(set(numbers.values())) != len(numbers):
         raise LabError(f"{path.name}: two machines have the same number")

@@ -6,7 +6,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
@@ -309,9 +308,7 @@ def test_interrupted_up_says_how_to_go_on(other):
         for line in process.stderr:
             said.append(line)
             if line.startswith("-> boot"):
-                began = time.monotonic()
                 process.send_signal(signal.SIGINT)
     assert process.wait(60) == 130
-    assert time.monotonic() - began < machines.BOOT_SECONDS / 2
     assert "`lab up` goes on from here" in said[-1]
     assert "Traceback" not in "".join(said)

@@ -123,6 +123,16 @@ def test_file_becomes_directory_and_directory_becomes_file(lab, source, master):
     assert (master / "srv/sluice/two").read_text() == "file"
 
 
+def test_link_to_an_equal_file_is_no_equal_file(lab, source, master, tmp_path):
+    checkout.push(lab, source)
+    (tmp_path / "twin").write_text("a")
+    (tmp_path / "twin").chmod(0o644)
+    (master / "srv/sluice/a.sls").unlink()
+    (master / "srv/sluice/a.sls").symlink_to(tmp_path / "twin")
+    assert checkout.push(lab, source) == 1
+    assert not (master / "srv/sluice/a.sls").is_symlink()
+
+
 def test_link_in_place_of_a_directory_never_leads_out_of_the_checkout(lab, source, master, tmp_path):
     outside = tmp_path / "outside"
     outside.mkdir()

@@ -45,9 +45,9 @@ def test_second_lab_does_not_forget_what_was_before_the_first(lab, system):
     assert values(system) == {"net/forward": 0, "fs/instances": 128}
 
 
-def test_prepare_that_was_cut_off_is_finished_by_the_next(lab, system):
+def test_what_was_lowered_since_is_raised_and_the_first_value_is_kept(lab, system):
     kernel.prepare(lab, system, LEAST)
-    (system / "fs/instances").write_text("128")
+    (system / "fs/instances").write_text("64")
     kernel.prepare(lab, system, LEAST)
     kernel.restore(lab, system, LEAST)
     assert values(system) == {"net/forward": 0, "fs/instances": 128}

@@ -1,13 +1,18 @@
 """A machine's processes are recognised by proof, and commands for machines that do not run end in words."""
 
 import os
+import signal
 import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 
 from lab import disks, files, fleet, machines, pids
 from lab.errors import LabError
 from lab.process import wait_until
+
+REPO = Path(__file__).resolve().parents[3]
 
 
 @pytest.fixture
@@ -134,6 +139,21 @@ def test_each_lets_an_unforeseen_error_through():
 
 def test_each_of_nothing_is_fine():
     fleet.each([], lambda machine_id: None)
+
+
+def test_interrupted_each_does_not_wait_for_its_work():
+    script = ("import time; from lab import fleet;"
+              "fleet.each(['a'], lambda one: (print('at work', flush=True), time.sleep(600)))")
+    process = subprocess.Popen([sys.executable, "-c", script], cwd=REPO, text=True,
+                               stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
+    try:
+        assert process.stdout.readline() == "at work\n"
+        process.send_signal(signal.SIGINT)
+        assert process.wait(20) == -signal.SIGINT
+    finally:
+        process.kill()
+        process.wait()
+        process.stdout.close()
 
 
 def test_failure_of_one_part_of_down_is_told_and_not_raised(lab):

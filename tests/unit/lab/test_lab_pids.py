@@ -38,13 +38,15 @@ def test_zombie_counts_as_ended(child):
     assert not pids.alive(one)
 
 
-def test_name_with_spaces_and_brackets_does_not_confuse(tmp_path):
+def test_name_with_spaces_and_brackets_does_not_confuse(tmp_path, child):
     odd = tmp_path / "a) R (b"
     odd.symlink_to("/bin/sleep")
     process = subprocess.Popen([str(odd), "60"])
     try:
-        assert pids.process(process.pid).started == pids.process(process.pid).started
-        assert pids.process(process.pid).started.split("@")[0].isdigit()
+        ticks, boot = pids.process(process.pid).started.split("@")
+        earlier, same_boot = pids.process(child.pid).started.split("@")
+        assert int(ticks) >= int(earlier)
+        assert boot == same_boot
     finally:
         process.kill()
         process.wait()
@@ -61,7 +63,8 @@ def test_process_that_reused_a_pid_is_never_signalled(child):
     pids.send(earlier, signal.SIGKILL)
     before_reboot = Process(child.pid, now.started.split("@")[0] + "@another-boot")
     pids.send(before_reboot, signal.SIGKILL)
-    assert pids.alive(now)
+    pids.send(now, signal.SIGTERM)
+    assert child.wait(10) == -signal.SIGTERM
 
 
 def test_signal_to_a_process_that_is_gone_is_nothing(child):
@@ -117,6 +120,7 @@ def test_command_line_is_read_and_is_empty_for_nobody(child):
 def test_own_process_is_among_everyone_and_is_no_init_of_a_machine():
     assert os.getpid() in set(pids.everyone())
     assert not pids.is_init(os.getpid())
+    assert not pids.is_init(1)
 
 
 def test_root_options_of_nobody_are_empty(child):
