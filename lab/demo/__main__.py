@@ -16,12 +16,13 @@ NEXT = """
 The lab is still up. Try:
   python3 -m lab ssh master
       salt-run release.status checkbox
-      salt-run state.orchestrate canary pillar='{{"service": "checkbox", "version": "v2-bad"}}'
-      vi /srv/sluice/pillar/lab/traffic.sls            # the ratio; it applies by itself
+      sed -i 's/70/80/; s/30/20/' /srv/sluice/pillar/lab/traffic.sls    # the ratio; it applies by itself
       salt 'canary-*' event.send release/checkbox/alert '{{"reason": "try me"}}'
       salt-run release.clear checkbox
-  curl -i http://{address}/getPic                       # as a user
-  make lab-down                                        # when done
+      salt-run release.abort checkbox                                   # v2 goes; now ship a bad version
+      salt-run state.orchestrate canary pillar='{{"service": "checkbox", "version": "v2-bad"}}'
+  curl -i http://{address}/getPic
+  make lab-down
 """
 
 

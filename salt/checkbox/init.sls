@@ -11,7 +11,6 @@ include:
 {#- A variable of the environment that should be empty is left out; one that stands there must have a value. #}
 {%- set secrets = {"checkbox:env:MONGO_PASSWORD": checkbox.env.MONGO_PASSWORD | default("")} %}
 {%- for key, value in checkbox.env | dictsort %}{% do secrets.update({"checkbox:env:" ~ key: value | string if value is not none else ""}) %}{% endfor %}
-{%- if checkbox.track == "canary" and "alert_token" in salt["pillar.get"]("checkbox", {}) %}{% do secrets.update({"checkbox:alert_token": checkbox.alert_token}) %}{% endif %}
 {{ required("checkbox", secrets) }}
 
 checkbox-git:

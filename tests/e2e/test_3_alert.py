@@ -24,6 +24,13 @@ def by_http(fleet):
     http_door(fleet.lab)
 
 
+def by_application(fleet):
+    """As the new version would do it itself, with what its environment holds."""
+    ask = 'curl -sf -H "Authorization: Bearer $ALERT_TOKEN" -d "$0" "$ALERT_URL"'
+    body = json.dumps({"service": "checkbox", "reason": "e2e: by the application"})
+    fleet.ok("canary-1", "sh", "-c", f". /etc/sluice/checkbox.env && {ask}", body)
+
+
 @contextlib.contextmanager
 def dead(fleet, *services):
     """Master and Redis as told: stopped for a while."""
@@ -46,6 +53,7 @@ def dead(fleet, *services):
         (by_http, ["master"]),
         (by_http, ["redis"]),
         (by_http, ["master", "redis"]),
+        (by_application, ["master", "redis"]),
     ],
 )
 def test_each_door_alone_takes_all_traffic_back(canary, users, door, without):

@@ -90,9 +90,11 @@ def release_settings(outside):
 @pytest.fixture(scope="session")
 def pillar_tree(outside):
     outside.pillar.mkdir()
-    (outside.pillar / "top.sls").write_text("base:\n  '*':\n    - traffic\n    - canary\n")
+    (outside.pillar / "top.sls").write_text("base:\n  '*':\n    - traffic\n    - canary\n    - release\n")
     write_ratio(outside, 70, 30)
     (outside.pillar / "canary.sls").write_text("canary: {service: checkbox, version: v2}\n")
+    services = {"checkbox": {"canary": "N@checkbox_canary", "state": "checkbox"}}
+    (outside.pillar / "release.sls").write_text(json.dumps({"release_settings": {"services": services}}))
     return outside.pillar
 
 

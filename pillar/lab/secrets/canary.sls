@@ -1,4 +1,7 @@
 # FAKE secrets of the lab: known to everyone who reads this file, of no use anywhere else.
-# With this token a canary may raise an alert at a balancer, and do nothing else.
+# With this token the new version may raise an alert at the balancer by itself, and do nothing else.
+{%- import_yaml "addresses.sls" as fleet %}
 checkbox:
-  alert_token: lab-fake-alert-canary-1
+  env:
+    ALERT_URL: http://{{ fleet.lab.addresses["lb-1"] }}:9902/alert
+    ALERT_TOKEN: lab-fake-alert-canary-1

@@ -24,7 +24,7 @@ EMPTY = {
     "redis-1": [f"redis:users:{name}:password" for name in ("admin", "balancer", "operator", "release")],
     "checkbox-1": ["mongodb:users:checkbox:password"],
     "checkbox-2": ["checkbox:env:MAIL_PASSWORD", "checkbox:env:MONGO_PASSWORD"],
-    "canary-1": ["checkbox:alert_token", "checkbox:env:MAIL_PASSWORD", "checkbox:env:MONGO_PASSWORD"],
+    "canary-1": ["checkbox:env:ALERT_TOKEN", "checkbox:env:MAIL_PASSWORD", "checkbox:env:MONGO_PASSWORD"],
 }
 
 
