@@ -8,6 +8,8 @@
 {%- set default = pillar.get("canary", {}) %}
 {%- set service = pillar.get("service", default.get("service")) %}
 {%- set version = pillar.get("version", default.get("version")) %}
+{#- What the first step refuses has no settings; it never comes to the installation. #}
+{%- set known = pillar.get("release_settings", {}).get("services", {}).get(service | string, {}) %}
 
 Check that everything is ready:
   salt.runner:
@@ -31,10 +33,10 @@ Keep traffic away from the canary host:
 
 Install the version on the canary host:
   salt.state:
-    - tgt: {{ ("N@" ~ service ~ "_canary") | json }}
+    - tgt: {{ known.get("canary", "nobody") | json }}
     - tgt_type: compound
-    - sls: {{ service | json }}
-    - queue: True
+    - sls: {{ known.get("state", service) | json }}
+    - queue: 10
 
 If the installation fails, end the release and say why:
   salt.runner:
