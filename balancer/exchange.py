@@ -161,15 +161,18 @@ class Exchange:
         if self.request.version == "1.1" and status != 101:
             self.client.write(head_bytes(status, end_to_end(headers), []))
 
-    def response_head(self, status: int, headers: list[tuple[bytes, bytes]], body_follows: bool) -> None:
-        """Send the response's head, framed for the client's connection."""
+    def response_head(
+        self, status: int, headers: list[tuple[bytes, bytes]], unsized_body: bool, unframed: bool
+    ) -> None:
+        """
+        Send the response's head, framed for the client's connection. `unsized_body`: a body follows whose
+        length is not known; `unframed`: it ends with the backend's connection.
+        """
         self.status = status
         self.head_sent = True
-        coded = any(name.lower() == b"transfer-encoding" for name, _ in headers)
-        sized = not coded and any(name.lower() == b"content-length" for name, _ in headers)
         extra: list[bytes] = []
-        if body_follows and not sized:
-            self.ends_with_connection = not coded
+        if unsized_body:
+            self.ends_with_connection = unframed
             if self.request.version == "1.1":
                 self._chunk = True
                 extra.append(b"Transfer-Encoding: chunked\r\n")

@@ -112,14 +112,16 @@ class Upstream(asyncio.Protocol):
         if status < 200:
             exchange.interim(status, self._headers)
             return
-        if has_unknown_coding(self._headers):
+        coding, sized = framing(self._headers)
+        if coding not in (b"", b"chunked"):
             # Nobody offered to take another coding than chunked (RFC 9112, 6.1), and it would be lost here.
             self._stray = True
             return
         # Only now does the parser know: after the end of a message it forgets.
         self._keep = self._parser.should_keep_alive()
         self._whole = exchange.request.method == b"HEAD" or status in (204, 304)
-        exchange.response_head(status, self._headers, not self._whole)
+        unframed = not coding and not sized
+        exchange.response_head(status, self._headers, not self._whole and not sized, unframed)
 
     def on_body(self, data: bytes) -> None:
         if self._whole:
@@ -212,9 +214,16 @@ class Pool:
                 idle.pop(0).transport.close()
 
 
-def has_unknown_coding(headers: list[tuple[bytes, bytes]]) -> bool:
-    """True if a response is encoded for this hop in another way than in chunks."""
-    return any(n.lower() == b"transfer-encoding" and v.strip().lower() != b"chunked" for n, v in headers)
+def framing(headers: list[tuple[bytes, bytes]]) -> tuple[bytes, bool]:
+    """A response's coding for this hop, empty if there is none, and whether it tells its length."""
+    coding, sized = b"", False
+    for name, value in headers:
+        lower = name.lower()
+        if lower == b"transfer-encoding":
+            coding += value.strip().lower()
+        elif lower == b"content-length":
+            sized = True
+    return coding, sized
 
 
 def end_to_end(headers: list[tuple[bytes, bytes]]) -> list[tuple[bytes, bytes]]:
