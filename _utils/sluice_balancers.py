@@ -7,7 +7,7 @@ from typing import Any
 from sluice_errors import ReleaseError
 
 Status = dict[str, Any]
-Weights = dict[str, int]
+Weights = dict[str, float]
 
 
 def service_status(status: Status, service: str, balancer: str) -> Status:

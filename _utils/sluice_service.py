@@ -40,8 +40,8 @@ class ServiceView:
         """The status of every balancer; ReleaseError names the one that does not answer."""
         return self.fleet.ask(self.balancers(), "balancer.status", timeout=PING_SECONDS)
 
-    def share(self, balancer: str) -> dict[str, int]:
-        """The weights pillar declares for the service, compiled now."""
+    def share(self, balancer: str) -> sluice_balancers.Weights:
+        """The weights pillar declares for the service, to a thousandth as the balancers tell theirs."""
         pillar = self.pillar(balancer)
         if pillar.get("_errors"):
             raise ReleaseError(
@@ -51,7 +51,8 @@ class ServiceView:
         weights = (pillar.get("traffic") or {}).get(self.name)
         if not isinstance(weights, dict):
             raise ReleaseError(f"Pillar has no weights in traffic:{self.name} for {balancer}; add them.")
-        return weights
+        return {track: round(weight, 3) if isinstance(weight, float) else weight
+                for track, weight in weights.items()}
 
     def drain_everywhere(self) -> str:
         """Drain each canary at each balancer and read it back; trouble is raised after all were tried."""

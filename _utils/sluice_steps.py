@@ -127,7 +127,7 @@ class Steps(ServiceView):
         self.ledger.serve(release)
         return f"{self.name} {release.version} serves: {done}"
 
-    def _wait_in_force(self, shares: dict[str, dict[str, int]]) -> None:
+    def _wait_in_force(self, shares: dict[str, sluice_balancers.Weights]) -> None:
         deadline = time.monotonic() + IN_FORCE_SECONDS
         while True:
             why = self._not_in_force(shares)
@@ -137,7 +137,7 @@ class Steps(ServiceView):
                 raise ReleaseError(why)
             time.sleep(POLL_SECONDS)
 
-    def _not_in_force(self, shares: dict[str, dict[str, int]]) -> str | None:
+    def _not_in_force(self, shares: dict[str, sluice_balancers.Weights]) -> str | None:
         canaries = self.canaries()
         for id_, status in self.statuses().items():
             why = sluice_balancers.not_in_force(status, self.name, canaries, shares[id_], id_)

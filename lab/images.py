@@ -25,7 +25,7 @@ from lab.settings import CHECKOUT, Lab
 
 BASE_PACKAGES = (
     "systemd", "systemd-sysv", "dbus", "libpam-systemd", "iproute2", "procps", "git", "ca-certificates",
-    "gpg", "python3", "python3-venv", "python3-apt", "curl", "less",
+    "gpg", "python3", "python3-venv", "python3-apt", "curl", "less", "vim-tiny",
 )
 # What the states install, downloaded beforehand so that a highstate needs no network for it.
 STATE_PACKAGES = ("nodejs", "npm", "nginx-light", "redis-server", "redis-tools")

@@ -56,6 +56,12 @@ def test_weight_that_does_not_come_into_force_fails_the_release_drained(steps, f
     assert steps.ledger.last_release("checkbox").state == "failed"
 
 
+def test_weight_finer_than_balancers_tell_is_the_same_weight(steps, fleet, settings, pillar):
+    share = {"stable": 66.66666, "canary": 33.33334}
+    fine = Steps(settings, "checkbox", fleet, lambda id_: {"traffic": {"checkbox": share}})
+    assert fine.share("lb-1") == {"stable": 66.667, "canary": 33.333}
+
+
 def test_alert_in_the_middle_fails_the_release_at_once(steps, fleet):
     through(steps, "drain", "verify", "admit")
     fleet.alerts["lb-2"] = {"reason": "slow"}
