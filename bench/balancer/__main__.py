@@ -196,11 +196,21 @@ def panel(title: str, unit: str, values: dict[str, float | None] | dict[str, flo
     return chart.Panel(title, unit, bars)
 
 
+SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+
+
+def interrupted(*_: object) -> None:
+    """End it all, once: a second signal must not cut the end short."""
+    for sig in SIGNALS:
+        signal.signal(sig, signal.SIG_IGN)
+    raise KeyboardInterrupt
+
+
 def main(argv: list[str] | None = None) -> int:
     options = parser().parse_args(argv)
     # The end of this process must be the end of all it started, however it is told.
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
-    signal.signal(signal.SIGHUP, signal.default_int_handler)
+    for sig in SIGNALS:
+        signal.signal(sig, interrupted)
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
     try:
