@@ -27,6 +27,8 @@ from lab.process import say, step, wait_until
 from lab.settings import Lab, record
 
 ANSWER_SECONDS = 90
+# The master's first state run takes 4 s; a loaded computer may take a minute.
+STATE_RUN_SECONDS = 300
 # Held while a lab takes or gives back what all labs share: kernel settings, addresses.
 HOST_LOCK = "host"
 
@@ -124,10 +126,17 @@ def bootstrap_master(lab: Lab) -> None:
     for needed in (f"{settings}/minion", "salt/master/init.sls"):
         if not (disks.root(lab, identity.MASTER) / "srv/sluice" / needed).exists():
             raise LabError(f"the checkout has no {needed} to make a master with; restore it, then `lab up`")
-    # queue: an `up` that was cut off may have left its own run at work.
-    apply = ["salt-call", "--local", "-c", f"/srv/sluice/{settings}", "--retcode-passthrough",
-             "--state-output=changes", "--state-verbose=False", "state.apply", "master", "queue=True"]
-    machines.check_in(lab, identity.MASTER, apply, timeout=300)
+    call = ["salt-call", "--local", "-c", f"/srv/sluice/{settings}", "--retcode-passthrough"]
+
+    def idle() -> bool:
+        said = machines.check_in(lab, identity.MASTER, [*call, "--out=json", "saltutil.is_running", "state.*"])
+        return json.loads(said)["local"] == []
+
+    # An `up` that was cut off may have left its own run at work. Salt's own queue is no help to a run without a
+    # minion: 3008.3 puts it off for ever with queue=True and answers that all is well, or waits with a number.
+    wait_until(idle, "the end of a state run on the master", STATE_RUN_SECONDS, pause=1)
+    apply = [*call, "--state-output=changes", "--state-verbose=False", "state.apply", "master"]
+    machines.check_in(lab, identity.MASTER, apply, timeout=STATE_RUN_SECONDS)
 
 
 def start_minion(lab: Lab, machine_id: str) -> None:

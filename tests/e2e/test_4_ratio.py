@@ -34,7 +34,7 @@ def test_saved_ratio_applies_with_the_state(ratio, users):
 )
 def test_bad_weights_are_refused_and_the_last_good_ones_stay(ratio, users, stable, canary_weight, words):
     ratio.edit_ratio(stable, canary_weight)
-    done = ratio.on("master", "salt", "lb*", "state.apply", "balancer", "queue=True", timeout=60)
+    done = ratio.on("master", "salt", "lb*", "state.apply", "balancer", "queue=10", timeout=60)
     assert done.returncode != 0
     assert words in done.stdout
     assert "Traceback" not in done.stdout
@@ -43,6 +43,6 @@ def test_bad_weights_are_refused_and_the_last_good_ones_stay(ratio, users, stabl
 
 def test_pillar_that_does_not_render_changes_nothing(ratio, users):
     ratio.ok("master", "tee", TRAFFIC, text="traffic: {checkbox: [unclosed\n")
-    done = ratio.on("master", "salt", "lb*", "state.apply", "balancer", "queue=True", timeout=60)
+    done = ratio.on("master", "salt", "lb*", "state.apply", "balancer", "queue=10", timeout=60)
     assert done.returncode != 0
     assert ratio.weights() == {"stable": 70.0, "canary": 30.0}
