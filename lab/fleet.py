@@ -129,11 +129,11 @@ def bootstrap_master(lab: Lab) -> None:
     call = ["salt-call", "--local", "-c", f"/srv/sluice/{settings}", "--retcode-passthrough"]
 
     def idle() -> bool:
-        said = machines.check_in(lab, identity.MASTER, [*call, "--out=json", "saltutil.is_running", "state.*"])
-        return json.loads(said)["local"] == []
+        ask = [*call, "--out=json", "saltutil.is_running", "state.*"]
+        return bool(json.loads(machines.check_in(lab, identity.MASTER, ask))["local"] == [])
 
-    # An `up` that was cut off may have left its own run at work. Salt's own queue is no help to a run without a
-    # minion: 3008.3 puts it off for ever with queue=True and answers that all is well, or waits with a number.
+    # An `up` that was cut off may have left its own run at work. Salt's queue is no help without a minion:
+    # 3008.3 answers with queue=True that all is well and never does it, and with a number waits for ever.
     wait_until(idle, "the end of a state run on the master", STATE_RUN_SECONDS, pause=1)
     apply = [*call, "--state-output=changes", "--state-verbose=False", "state.apply", "master"]
     machines.check_in(lab, identity.MASTER, apply, timeout=STATE_RUN_SECONDS)
