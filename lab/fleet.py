@@ -187,12 +187,18 @@ def down(lab: Lab) -> None:
     if precheck.missing_root():
         raise LabError("`lab down` needs root: run it with sudo")
     with files.locked(lab.lock), step(f"removal of lab '{lab.name}'"):
-        trouble = [error for part in (remove_machines, remove_network, remove_files)
-                   if (error := failure(part, lab))]
-        left = [*trouble, *leftovers(lab)]
+        # Twice: a machine that an `up` started in the moment it was killed may show only now.
+        left = remove(lab) and remove(lab)
         if left:
             raise LabError("these would not go; end what uses them and run `lab down` again:\n  * "
                            + "\n  * ".join(left))
+
+
+def remove(lab: Lab) -> list[str]:
+    """Remove everything; what would not go, and what is still there."""
+    trouble = [error for part in (remove_machines, remove_network, remove_files)
+               if (error := failure(part, lab))]
+    return [*trouble, *leftovers(lab)]
 
 
 def failure(part: Callable[[Lab], None], lab: Lab) -> str | None:
