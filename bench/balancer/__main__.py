@@ -24,6 +24,8 @@ from bench.balancer.results import Round, goals, median, table
 from bench.balancer.session import Session, say
 
 BUILD = CHECKOUT / "build"
+# Load average per core from which a round waits for others more than now and then.
+BUSY = 0.5
 
 
 def parser() -> argparse.ArgumentParser:
@@ -103,6 +105,16 @@ def prepare(names: list[str], folder: Path, notes: list[str]) -> list[str]:
     return names
 
 
+def neighbours(load: float, available: int) -> list[str]:
+    """A note if the machine has other things to do, so that nobody takes their noise for a proxy's."""
+    if load < BUSY * available:
+        return []
+    return [
+        f"The machine was busy before this began (load average {load:.1f} on {available} cores): "
+        "requests/s and latency are not to be trusted, CPU per request with care."
+    ]
+
+
 def machine() -> dict[str, Any]:
     """What it was measured on and with."""
     info = Path("/proc/cpuinfo").read_text().splitlines()
@@ -113,7 +125,7 @@ def machine() -> dict[str, Any]:
         "cpu": next(models, "unknown"),
         "kernel": platform.release(),
         "python": platform.python_version(),
-        "commit": said(["git", "-C", str(CHECKOUT), "rev-parse", "--short", "HEAD"]),
+        "commit": said(["git", "-C", str(CHECKOUT), "describe", "--always", "--dirty"]),
         "haproxy": said(["haproxy", "-v"]),
         "nginx": said(["nginx", "-v"]),
         "node": said(["node", "--version"]),
@@ -144,7 +156,9 @@ def report(session: Session, about: dict[str, Any]) -> str:
         f"Medians of {session.plan.rounds} interleaved rounds of {session.plan.seconds} s.",
         *session.notes,
     ]
-    (BUILD / "bench-balancer.svg").write_text(picture(merged, notes[0]))
+    (BUILD / "bench-balancer.svg").write_text(
+        picture(merged, f"{about['cores']} cores, {about['cpu']}, commit {about['commit']}, {about['at']}")
+    )
     lines = ["# The balancer beside other proxies", "", *(f"{note}  " for note in notes)]
     for case, measured in merged.items():
         lines += ["", f"## {case.title}", "", table(measured, TITLES)]
@@ -216,7 +230,7 @@ def main(argv: list[str] | None = None) -> int:
     try:
         made = make_plan(options)
         names = among(options.contenders or [*CONTENDERS, DIRECT], (*CONTENDERS, DIRECT), "--contenders")
-        notes: list[str] = []
+        notes = neighbours(os.getloadavg()[0], len(os.sched_getaffinity(0)))
         names = prepare(names, BUILD / "bench-balancer", notes)
         say(f"   {len(made.cases)} case(s), {len(names)} contenders: about {made.estimate(len(names)):.0f} s")
         session = Session(made, names, BUILD / "bench-balancer", notes=notes)

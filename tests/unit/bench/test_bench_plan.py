@@ -2,7 +2,7 @@
 
 import pytest
 
-from bench.balancer.__main__ import make_plan, parser
+from bench.balancer.__main__ import make_plan, neighbours, parser
 from bench.balancer.contenders import CONTENDERS
 from bench.balancer.errors import BenchError
 from bench.balancer.plan import BODIES, GOAL_CASE, LOADS, QUICK, Case, cores, full
@@ -78,3 +78,8 @@ def test_the_load_gets_cores_of_its_own_while_there_are_any(workers, available, 
 def test_a_case_says_what_it_is():
     assert GOAL_CASE.title == "160 B, keep-alive, 64 connections, 1 worker"
     assert Case("new", "1MB", 1, 2).title == "1 MB, a new connection each, 1 connection, 2 workers"
+
+
+def test_a_busy_machine_is_told_and_a_quiet_one_is_not():
+    assert neighbours(0.9, 2) == []
+    assert "load average 1.0 on 2 cores" in neighbours(1.0, 2)[0]
