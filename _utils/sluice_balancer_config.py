@@ -65,6 +65,7 @@ def services(settings: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:
         if "stable" not in table(told["tracks"], f"{where}:tracks", "a target for each track"):
             raise ConfigError(f"{where}:tracks has {_names(told['tracks'])}: want stable, and canary if any")
         table(told.get("health", {}), f"{where}:health", "path, status and the like")
+        table(told.get("monitor", {}), f"{where}:monitor", "limits for the canary")
         found[name] = told
     return found
 
@@ -86,6 +87,7 @@ def service(
             f"{name}: no address is known of any stable host ({told['tracks']['stable']}). "
             "Ask the hosts for them: salt '*' mine.update"
         )
+    monitor = {"monitor": dict(told["monitor"])} if told.get("monitor") else {}
     return {
         "listen": told["listen"],
         "weights": checked_weights(name, weights, tracks),
@@ -97,6 +99,7 @@ def service(
             }
             for track in tracks
         },
+        **monitor,
     }
 
 

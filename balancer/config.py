@@ -48,6 +48,19 @@ class Health:
 
 
 @dataclass(frozen=True)
+class MonitorLimits:
+    """How much worse than stable a canary may be; a limit that is None is not judged."""
+
+    window_seconds: float
+    min_requests: int
+    looks: int
+    max_error_ratio: float | None
+    max_error_ratio_over_stable: float | None
+    max_latency_ratio: float | None
+    min_latency_ms: float
+
+
+@dataclass(frozen=True)
 class Service:
     """What users reach at one listener: tracks of backends, and each track's weight in percent."""
 
@@ -56,6 +69,7 @@ class Service:
     weights: dict[str, float]
     health: Health
     tracks: dict[str, dict[str, Address]]
+    monitor: MonitorLimits | None = None
 
 
 @dataclass(frozen=True)
@@ -212,7 +226,7 @@ def _services(read: Reader, told: object) -> dict[str, Service]:
 
 def _service(read: Reader, name: str, told: object) -> Service:
     path = f"$.services.{name}"
-    table = read.table(told, path, {"listen", "weights", "health", "tracks"})
+    table = read.table(told, path, {"listen", "weights", "health", "tracks", "monitor"})
     tracks = {
         track: {
             read.text(host, f"{path}.tracks.{track}", "host ids", HOST_ID.fullmatch): read.address(
@@ -228,6 +242,7 @@ def _service(read: Reader, name: str, told: object) -> Service:
         weights=_weights(read, table.get("weights"), f"{path}.weights", set(tracks)),
         health=_health(read, table.get("health", {}), f"{path}.health"),
         tracks=tracks,
+        monitor=_monitor(read, table["monitor"], f"{path}.monitor") if "monitor" in table else None,
     )
 
 
@@ -253,6 +268,26 @@ def _health(read: Reader, told: object, path: str) -> Health:
         timeout_seconds=read.number(table.get("timeout_seconds", 1), f"{path}.timeout_seconds", 0.05, 60),
         rise=read.whole(table.get("rise", 2), f"{path}.rise", 1, 100),
         fall=read.whole(table.get("fall", 2), f"{path}.fall", 1, 100),
+    )
+
+
+def _monitor(read: Reader, told: object, path: str) -> MonitorLimits:
+    limits = {"max_error_ratio", "max_error_ratio_over_stable", "max_latency_ratio"}
+    table = read.table(told, path, limits | {"window_seconds", "min_requests", "looks", "min_latency_ms"})
+    if not limits & set(table):
+        read.mistakes.append(f"{path}: has no limit, want one of {', '.join(sorted(limits))}")
+
+    def limit(key: str, low: float, high: float) -> float | None:
+        return read.number(table[key], f"{path}.{key}", low, high) if key in table else None
+
+    return MonitorLimits(
+        window_seconds=read.number(table.get("window_seconds", 10), f"{path}.window_seconds", 2, 600),
+        min_requests=read.whole(table.get("min_requests", 50), f"{path}.min_requests", 1, 1_000_000),
+        looks=read.whole(table.get("looks", 2), f"{path}.looks", 1, 100),
+        max_error_ratio=limit("max_error_ratio", 0, 1),
+        max_error_ratio_over_stable=limit("max_error_ratio_over_stable", 0, 1),
+        max_latency_ratio=limit("max_latency_ratio", 1, 1000),
+        min_latency_ms=read.number(table.get("min_latency_ms", 50), f"{path}.min_latency_ms", 0, 60_000),
     )
 
 

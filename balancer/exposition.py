@@ -11,6 +11,7 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Histo
 from prometheus_client.registry import Collector
 
 from balancer.counters import BUCKETS
+from balancer.monitor import STATES
 
 if TYPE_CHECKING:
     from balancer.supervisor import Supervisor
@@ -90,6 +91,9 @@ def condition(status: dict[str, Any], counters: dict[str, Any], supervisor: Supe
         "sluice_weight_effective_percent", "Weight in force.", labels=["service", "track"]
     )
     alert = GaugeMetricFamily("sluice_alert", "1 while an alert stands.", labels=["service"])
+    monitor = GaugeMetricFamily(
+        "sluice_monitor_state", "1 for what the monitor found last.", labels=["service", "state"]
+    )
     up = GaugeMetricFamily(
         "sluice_backend_up", "1 if the backend gets requests.", labels=["service", "track", "backend"]
     )
@@ -109,6 +113,8 @@ def condition(status: dict[str, Any], counters: dict[str, Any], supervisor: Supe
     workers = GaugeMetricFamily("sluice_workers", "Worker processes.", value=status["workers"])
     for service, told in status["services"].items():
         alert.add_metric([service], 1 if told["alert"] else 0)
+        for state in STATES:
+            monitor.add_metric([service, state], 1 if told["monitor"]["state"] == state else 0)
         retries.add_metric([service], counters.get("retries", {}).get(service, 0))
         refusals.add_metric([service], counters.get("refusals", {}).get(service, 0))
         for track, row in told["tracks"].items():
@@ -119,4 +125,4 @@ def condition(status: dict[str, Any], counters: dict[str, Any], supervisor: Supe
         flying.add_metric([service, track, backend], known["in_flight"])
     for result, count in supervisor.reloads.items():
         reloads.add_metric([result], count)
-    return [declared, effective, alert, up, flying, retries, refusals, reloads, refused, workers]
+    return [declared, effective, alert, monitor, up, flying, retries, refusals, reloads, refused, workers]

@@ -13,6 +13,7 @@ from balancer.alerts import Alert, State
 from balancer.channel import Message
 from balancer.config import Config, ConfigError, Service
 from balancer.health import Checks
+from balancer.monitor import Monitor
 from balancer.policy import effective_weights
 from balancer.redisdoor import RedisDoor
 from balancer.workers import Workers
@@ -46,6 +47,7 @@ class Supervisor:
         self.state = State(loaded.state_dir / "state.json")
         self.checks = Checks(self.push)
         self.workers = Workers(loaded, listeners)
+        self.monitor = Monitor()
         self.redis: RedisDoor | None = None
         self._seen: bytes | None = loaded.raw if error is None else read(path)
         self._pushing = asyncio.Lock()
@@ -153,6 +155,7 @@ class Supervisor:
             except OSError:
                 self.state.alerts = before
                 raise
+            self.monitor.start_anew(service)
             log.warning("alert for %s cleared by %s", service, by)
         if self.redis is not None:
             self.redis.forget(service)
@@ -174,7 +177,10 @@ class Supervisor:
         deadline = asyncio.get_running_loop().time() + deadline_seconds
         while await self.in_flight(service, backend):
             if asyncio.get_running_loop().time() >= deadline:
-                return {"in_flight": 0, "cut": await self.workers.cut(service, backend)}
+                cut = await self.workers.cut(service, backend)
+                # Their 503s are the operator's doing, not the version's.
+                self.monitor.start_anew(service)
+                return {"in_flight": 0, "cut": cut}
             await asyncio.sleep(DRAIN_POLL_SECONDS)
         return {"in_flight": 0, "cut": 0}
 
@@ -274,12 +280,25 @@ class Supervisor:
         """Fetch the workers' counters often, so that little is lost with one that dies."""
         while True:
             await asyncio.sleep(1)
-            await self.workers.numbers()
+            counters, _ = await self.workers.numbers()
+            await self._look(counters.get("requests", {}))
             if self.state.unsaved:
                 try:
                     self.state.save()
                 except OSError as error:
                     log.error("alerts and drained backends are not on disk: %s", error)
+
+    async def _look(self, rows: Message) -> None:
+        """Let the monitor judge the canaries by the counters; door four."""
+        services = self.config.services
+        alerted = [name for name in services if self.state.alert(name) is not None]
+        now = asyncio.get_running_loop().time()
+        for service, reason in self.monitor.look(services.values(), alerted, rows, now):
+            alert = Alert(alerts.clean(reason), "balancer", alerts.now(), "monitor")
+            try:
+                await self.raise_alert(service, alert)
+            except OSError as error:
+                log.error("the alert for %s is in force, but not on disk: %s", service, error)
 
     async def status(self) -> dict[str, Any]:
         """What the admin API tells; see docs/reference/balancer.md."""
@@ -294,6 +313,7 @@ class Supervisor:
         alert = self.state.alert(service.name)
         return {
             "alert": vars(alert) if alert else None,
+            "monitor": vars(self.monitor.finding(service, alert is not None)),
             "tracks": {
                 track: {
                     "weight_declared": tidy(service.weights[track]),

@@ -105,9 +105,12 @@ class Workers:
             *(orders.order(kind, **details) for _, (_, orders) in alive), return_exceptions=True
         )
         good = {}
-        for (number, (process, orders)), answer in zip(alive, answers, strict=True):
+        for (number, known), answer in zip(alive, answers, strict=True):
+            process, orders = known
             if isinstance(answer, dict):
-                good[number] = answer
+                # What one that ended meanwhile had counted is among the retired: not twice.
+                if self._alive.get(number) is known:
+                    good[number] = answer
             elif process.returncode is None:
                 log.error("worker %d does not obey (%s); it is killed and replaced", process.pid, answer)
                 # At once: it might come to itself and go on by an old table.

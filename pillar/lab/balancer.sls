@@ -14,3 +14,11 @@ balancer:
         path: /health
         timeout_seconds: 2
         fall: 3
+      # Wide enough for a healthy version on a busy computer; v2-bad (every fifth answer an error, each
+      # 400 ms late) breaks both.
+      monitor:
+        min_requests: 100
+        looks: 3
+        max_error_ratio_over_stable: 0.15
+        max_latency_ratio: 10
+        min_latency_ms: 300
