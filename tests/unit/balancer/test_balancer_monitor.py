@@ -1,13 +1,18 @@
-"""What the monitor makes of counters: when a canary is bad, when it is well, and when nobody can say."""
+"""The monitor: when a canary is bad by the counters, when it is well, and when nobody can say."""
 
+import asyncio
 import dataclasses
+import json
 
 import pytest
+import sluice_balancer_config
 
+from balancer import config
 from balancer.alerts import MAX_REASON
 from balancer.config import Address, Health, MonitorLimits, Service
 from balancer.counters import BUCKETS, Counters
 from balancer.monitor import ALERT, BROKEN, NO_DATA, OFF, OK, Counted, Monitor, Watch, counted, judge
+from balancer.workers import Workers
 
 UNSET = MonitorLimits(
     window_seconds=10,
@@ -281,3 +286,88 @@ def test_an_alert_that_came_and_went_between_two_looks_starts_the_window_anew():
     monitor.start_anew("shop")
     assert monitor.finding(SHOP, False).state == NO_DATA
     assert monitor.look([SHOP], [], failing(100), 2.0) == []
+
+
+# A worker that ends while it tells.
+
+
+class Ending:
+    """The channel of a worker that tells its numbers and is retired before all others have told theirs."""
+
+    def __init__(self, workers, counters):
+        self._workers, self._counters = workers, counters
+
+    async def order(self, kind):
+        told = {"counters": self._counters, "in_flight": {}}
+        self._workers._last[0] = told
+        self._workers._retire(0)
+        return told
+
+
+def test_what_a_worker_counted_that_ends_while_it_tells_is_not_counted_twice():
+    workers = Workers(None, {})
+    workers._alive[0] = (None, Ending(workers, {"requests": failing(7)}))
+    counters, _ = asyncio.run(workers.numbers())
+    assert counted(counters["requests"], "shop")["canary"].failed == 7
+
+
+# Limits in the balancer's file and in pillar.
+
+
+def file_with(limits):
+    shop = {"listen": "127.0.0.1:80", "weights": {"stable": 100}, "tracks": {"stable": {}}, "monitor": limits}
+    admin = {"listen": "127.0.0.1:9901", "token_file": "/token"}
+    return json.dumps({"admin": admin, "state_dir": "/state", "services": {"shop": shop}}).encode()
+
+
+def test_one_limit_is_enough_and_the_rest_has_defaults():
+    found = config.parse(file_with({"max_error_ratio": 0.05})).services["shop"].monitor
+    assert found == ABSOLUTE
+
+
+@pytest.mark.parametrize(
+    ("limits", "said"),
+    [
+        ({}, "has no limit, want one of max_error_ratio, max_error_ratio_over_stable, max_latency_ratio"),
+        ({"window_seconds": 10}, "has no limit"),
+        ([], "is [], want an object"),
+        (None, "is null, want an object"),
+        ({"max_error_ratio": 5}, ".max_error_ratio: is 5, want a number, 0 to 1"),
+        ({"max_error_ratio": None}, ".max_error_ratio: is null, want a number, 0 to 1"),
+        (
+            {"max_error_ratio_over_stable": -0.1},
+            ".max_error_ratio_over_stable: is -0.1, want a number, 0 to 1",
+        ),
+        ({"max_latency_ratio": 0.5}, ".max_latency_ratio: is 0.5, want a number, 1 to 1000"),
+        ({"max_error_ratio": 0, "window_seconds": 1}, ".window_seconds: is 1, want a number, 2 to 600"),
+        ({"max_error_ratio": 0, "min_requests": 0}, ".min_requests: is 0, want a whole number, 1 to 1000000"),
+        ({"max_error_ratio": 0, "looks": 0}, ".looks: is 0, want a whole number, 1 to 100"),
+        ({"max_error_ratio": 0, "min_latency_ms": -1}, ".min_latency_ms: is -1, want a number, 0 to 60000"),
+        ({"max_error_ratio": 0, "max_errors": 1}, ".max_errors: not a known key"),
+    ],
+)
+def test_limits_that_cannot_be_used_are_told_with_their_path(limits, said):
+    with pytest.raises(config.ConfigError) as refused:
+        config.parse(file_with(limits))
+    told = [line.removeprefix("$.services.shop.monitor") for line in refused.value.mistakes]
+    assert any(said in line for line in told if line not in refused.value.mistakes), refused.value.mistakes
+
+
+PILLAR = {"listen": "0.0.0.0:80", "backend_port": 80, "tracks": {"stable": "shop-*"}}
+
+
+def in_file(pillar):
+    """The service in the balancer's file."""
+    return sluice_balancer_config.service("shop", pillar, {"stable": 100}, {"stable": {"shop-1": "10.0.0.1"}})
+
+
+def test_limits_of_pillar_come_into_the_file_as_they_are_and_without_them_there_are_none():
+    limits = {"max_error_ratio": 0.05, "looks": 3}
+    assert in_file(PILLAR | {"monitor": limits})["monitor"] == limits
+    assert "monitor" not in in_file(PILLAR)
+    assert "monitor" not in in_file(PILLAR | {"monitor": {}})
+
+
+def test_limits_in_pillar_that_are_no_table_are_refused():
+    with pytest.raises(sluice_balancer_config.ConfigError, match="balancer:services:shop:monitor is 5"):
+        sluice_balancer_config.services({"services": {"shop": PILLAR | {"monitor": 5}}})

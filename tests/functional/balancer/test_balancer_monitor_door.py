@@ -35,7 +35,7 @@ def watched(loop, balancer):
             tracks={"stable": [stable], "canary": [canary]},
             weights={"stable": 50, "canary": 50},
         )
-        shop.shop["monitor"] = {"window_seconds": 3, "min_requests": 20, **limits}
+        shop.shop["monitor"] = {"window_seconds": 2, "min_requests": 20, **limits}
         shop.write()
         shop.start().wait_for_backends()
         shop.stable, shop.canary = stable, canary
@@ -165,6 +165,21 @@ def test_after_a_clear_old_failures_do_not_count(watched):
         assert shop.alert() is None
         shop.canary.status = 500
         assert wait_for_alert(shop)["door"] == "monitor"
+
+
+def test_requests_cut_by_a_drain_are_not_the_canarys_fault(watched):
+    shop = watched(max_error_ratio=0, min_requests=1)
+    wait_until(lambda: monitor(shop)["said"].startswith("canary answered 0"), "there was a first look")
+    with Load(shop.port, path="/wait"):
+        wait_until(lambda: shop.canary.requests("/wait"), "a request waits at the canary")
+        order = {"service": "shop", "backend": "canary-1", "deadline_seconds": 0}
+        assert shop.admin("POST", "/drain", order).json["cut"] > 0
+        shop.stable.open_gate()
+    assert shop.admin("POST", "/restore", {"service": "shop", "backend": "canary-1"}).status == 200
+    with Load(shop.port, path="/page"):
+        assert "canary 0 of " in wait_for_state(shop, "ok")["said"]
+    failed = 'sluice_requests_total{backend="canary-1",code="5xx",service="shop",track="canary"}'
+    assert shop.metrics()[failed] > 0
 
 
 def test_limits_are_switched_on_and_off_by_a_reload(watched):
