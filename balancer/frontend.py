@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 import socket
 import struct
 from collections import deque
@@ -20,6 +21,13 @@ if TYPE_CHECKING:
 
 # Closing with this set sends a reset.
 LINGER_NOT = struct.pack("ii", 1, 0)
+# How a request begins, after at most one empty line (RFC 9112, 2.2). The parser would let more pass: several
+# spaces, bare line ends before it, RTSP.
+LINE = re.compile(rb"(?:\r\n)?[A-Z-]+ [!-~]+ HTTP/[0-9]\.[0-9]\r\n")
+# A part of that, the rest of which may still come.
+LINE_BEGUN = re.compile(rb"(?:\r\n)?(?:[A-Z-]+(?: (?:[!-~]+(?: [!-~]*)?)?)?)?\r?")
+# What a chunk's size and line ends may cost, whatever its data.
+CHUNK_BYTES = 16
 
 
 class Client(asyncio.Protocol):
@@ -33,6 +41,12 @@ class Client(asyncio.Protocol):
         self._reading: Request | None = None
         # Bytes that were neither body nor the end of a request: heads, chunk sizes, trailers.
         self._head_bytes = 0
+        # A request line that has not come whole yet.
+        self._line = b""
+        # The last bytes fed of a head or of chunks: the end of either may come in parts.
+        self._tail = b""
+        # Bytes missing of a body whose length is known.
+        self._left = 0
         self._in_head = False
         self._refused: BadRequest | None = None
         # Pipelined requests; while there are any, nothing more is read.
@@ -66,26 +80,64 @@ class Client(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         if self._closing or self._refused is not None:
             return
-        if self._reading is None and not self._in_head:
+        if self._reading is None and not self._line:
             self._since = self.worker.clock()
-        self._head_bytes += len(data)
-        self._parse(data)
-        if self._head_bytes > limits.MAX_HEAD_BYTES and self._refused is None:
-            self._refused = self._too_large()
+        self._parse(self._line + data if self._line else data)
         if self._refused is not None:
             self._refuse()
+        elif self._waiting:
+            # Only now, when all that was read is known to be good.
+            self._next()
+            if self._waiting:
+                self.pause_reading()
 
     def _parse(self, data: bytes) -> None:
-        while data:
-            try:
-                self._parser.feed_data(data)
+        """Feed the parser up to where a request may end at most: each one's beginning is looked at first."""
+        start, size = 0, len(data)
+        self._line = b""
+        while start < size and self._refused is None:
+            if self._reading is None and not LINE.match(data, start):
+                self._begin_later(data[start:])
                 return
-            except httptools.HttpParserUpgrade as stop:
-                data = data[stop.args[0] :]
-                self._after_upgrade()
-            except httptools.HttpParserError:
-                self._refused = self._refused or BadRequest(400, "not valid HTTP/1.1")
-                return
+            end = self._end(data, start)
+            self._feed(data[start:end])
+            start = end
+
+    def _begin_later(self, line: bytes) -> None:
+        """A request line that is not whole is kept until it is, if it can become a good one."""
+        if not LINE_BEGUN.fullmatch(line):
+            self._refused = BadRequest(400, "not valid HTTP/1.1")
+        elif len(line) > limits.MAX_TARGET_BYTES + 64:
+            self._refused = BadRequest(414, "target too long")
+        else:
+            self._line = line
+
+    def _end(self, data: bytes, start: int) -> int:
+        """Where the request may end that goes on at `start`: at its length, or after an empty line."""
+        if self._left:
+            return min(start + self._left, len(data))
+        if self._tail:
+            at = (self._tail + data[start : start + 3]).find(b"\r\n\r\n")
+            if at >= 0:
+                return start + at + 4 - len(self._tail)
+        at = data.find(b"\r\n\r\n", start)
+        return at + 4 if at >= 0 else len(data)
+
+    def _feed(self, part: bytes) -> None:
+        if not self._left:
+            self._head_bytes += len(part)
+        try:
+            self._parser.feed_data(part)
+        except httptools.HttpParserUpgrade:
+            self._after_upgrade()
+        except httptools.HttpParserError:
+            self._refused = self._refused or BadRequest(400, "not valid HTTP/1.1")
+        if self._reading is None:
+            self._tail = b""
+            return
+        self._tail = (self._tail + part[-3:])[-3:]
+        if self._head_bytes > limits.MAX_HEAD_BYTES:
+            self._refused = self._refused or self._too_large()
 
     def _after_upgrade(self) -> None:
         """An Upgrade is not taken up: the request is answered as plain HTTP; go on with its body, if any."""
@@ -132,10 +184,13 @@ class Client(asyncio.Protocol):
         self._in_head = False
         request.method = self._parser.get_method()
         request.version = self._parser.get_http_version()
+        self._left = 0
         try:
             if request.version not in ("1.1", "1.0"):
                 raise BadRequest(400, "want HTTP/1.1 or 1.0")
             request.check()
+            if self._head_bytes > limits.MAX_HEAD_BYTES:
+                raise BadRequest(431, "head too large")
             request.id = request.id or self.worker.next_id()
             request.make_head(self.address)
         except BadRequest as bad:
@@ -144,18 +199,21 @@ class Client(asyncio.Protocol):
         # With HTTP/1.0 a proxy keeps no connection, whatever the client asks for (RFC 9112, 9.3).
         request.keep_alive = self._parser.should_keep_alive() and request.version == "1.1"
         request.upgrade = self._parser.should_upgrade()
-        if self._exchange is None and not self._waiting and not self._full:
-            self._start(request)
-        else:
-            self._waiting.append(request)
-            self.pause_reading()
+        self._left = int(request.length or 0)
+        self._waiting.append(request)
 
     def on_body(self, data: bytes) -> None:
         request = self._reading
         if request is None or self._refused is not None:
             return
-        self._head_bytes = 0
-        self._part(request, b"%x\r\n%b\r\n" % (len(data), data) if request.chunked else data)
+        if request.chunked:
+            # A chunk may cost what it needs, but not a page of extensions for each byte.
+            self._head_bytes = max(0, self._head_bytes - 3 * len(data) - CHUNK_BYTES)
+            self._part(request, b"%x\r\n%b\r\n" % (len(data), data))
+        else:
+            self._left -= len(data)
+            self._head_bytes = 0
+            self._part(request, data)
 
     def on_message_complete(self) -> None:
         request = self._reading
@@ -164,6 +222,9 @@ class Client(asyncio.Protocol):
         if request.upgrade and request.has_body:
             # Not complete at all: see _after_upgrade.
             request.upgrade = False
+            return
+        if self._head_bytes > limits.MAX_HEAD_BYTES:
+            self._refused = self._too_large()
             return
         request.complete = True
         if request.chunked:
@@ -222,6 +283,8 @@ class Client(asyncio.Protocol):
         if self._waiting and not self._waiting[-1].complete:
             # It turned out bad after its head: no backend may see a part of it.
             self._waiting.pop()
+        if self._waiting:
+            self._next()
         if self._exchange is not None and not self._exchange.request.complete:
             self.worker.metrics.refused(self.route.name)
             self._exchange.stop(self._refused.status, self._refused.reason)
@@ -295,7 +358,7 @@ class Client(asyncio.Protocol):
                 self.transport.abort()
         elif self._exchange is not None:
             self._exchange.check_time(now)
-        elif self._reading is not None or self._head_bytes:
+        elif self._reading is not None or len(self._line) > 2:
             if now - self._since > limits.HEAD_SECONDS:
                 self._refused = BadRequest(408, "the request took too long")
                 self._refuse()

@@ -23,10 +23,14 @@ HOP_BY_HOP = frozenset(
     )
 )
 IDEMPOTENT = frozenset((b"GET", b"HEAD", b"OPTIONS", b"PUT", b"DELETE", b"TRACE"))
-HOST = re.compile(rb"[A-Za-z0-9._~%!$&'()*+,;=-]*(:[0-9]{1,5})?|\[[0-9A-Fa-f:.]+\](:[0-9]{1,5})?")
+HOST = re.compile(
+    rb"(?:(?:[A-Za-z0-9._~!$&'()*+,;=-]|%[0-9A-Fa-f]{2})*|\[[0-9A-Fa-f:.]+\])(?::([0-9]{1,5}))?"
+)
+MAX_PORT = 65535
 LENGTH = re.compile(rb"[0-9]{1,18}")
 REQUEST_ID = re.compile(rb"[A-Za-z0-9._-]{1,128}")
-TARGET = re.compile(rb"[!-~]+")
+# No fragment: some servers cut it off, others take it for a part of the path.
+TARGET = re.compile(rb"[!\"$-~]+")
 PARAMETERS = re.compile(rb";[^/]*")
 
 
@@ -126,7 +130,8 @@ class Request:
         if len(hosts) > 1 or (not hosts and self.version == "1.1"):
             raise BadRequest(400, "want exactly one Host")
         self.host = hosts[0] if hosts else b""
-        if not HOST.fullmatch(self.host):
+        found = HOST.fullmatch(self.host)
+        if not found or int(found.group(1) or 0) > MAX_PORT:
             raise BadRequest(400, "bad Host")
 
     def _check_target(self) -> None:
@@ -153,11 +158,11 @@ class Request:
             lower = name.lower()
             if lower == b"x-forwarded-for":
                 forwarded.append(value)
-            elif lower not in HOP_BY_HOP and lower not in OURS and lower not in drop:
+            elif lower not in NOT_FORWARDED and lower not in drop:
                 parts.append(b"%b: %b\r\n" % (name, value))
         if self.chunked:
             parts.append(b"Transfer-Encoding: chunked\r\n")
-        if not self.host:
+        if not self.host and not any(name.lower() == b"host" for name, _ in self.headers):
             parts.append(b"Host: \r\n")
         forwarded.append(client)
         parts.append(
@@ -172,6 +177,20 @@ class Request:
 
 # Set by the balancer itself, whatever the client said.
 OURS = frozenset((b"x-forwarded-for", b"x-forwarded-proto", b"x-forwarded-host", b"x-request-id"))
+
+
+def disguises(name: bytes) -> set[bytes]:
+    """A header's name as it may be written for applications to whom `_` and `-` are one (CGI, WSGI)."""
+    words = name.split(b"-")
+    found = {words[0]}
+    for word in words[1:]:
+        found = {begun + joint + word for begun in found for joint in (b"-", b"_")}
+    return found - {name}
+
+
+NOT_FORWARDED = (HOP_BY_HOP | OURS).union(
+    *map(disguises, [*HOP_BY_HOP, *OURS, b"content-length", b"x-forwarded-for"])
+)
 
 
 def connection_options(headers: list[tuple[bytes, bytes]]) -> set[bytes]:

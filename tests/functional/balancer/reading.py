@@ -1,0 +1,105 @@
+"""An independent reading of HTTP/1.1, by h11, and what a proxy must make of what was read."""
+
+import dataclasses
+
+import h11
+
+# RFC 9110, 7.6.1, written down here once more: the tests do not ask the balancer what it drops.
+OF_THE_HOP = {
+    b"connection",
+    b"keep-alive",
+    b"proxy-connection",
+    b"te",
+    b"trailer",
+    b"transfer-encoding",
+    b"upgrade",
+    b"proxy-authenticate",
+    b"proxy-authorization",
+    b"http2-settings",
+}
+OF_THE_PROXY = {b"x-forwarded-for", b"x-forwarded-proto", b"x-forwarded-host", b"x-request-id"}
+LIMIT = 2**20
+
+
+@dataclasses.dataclass
+class Reading:
+    """One request as h11 reads it; names of headers are in small letters."""
+
+    method: bytes
+    target: bytes
+    headers: list[tuple[bytes, bytes]]
+    body: bytes = b""
+
+    def all(self, name):
+        return [value for key, value in self.headers if key == name]
+
+    def end_to_end(self):
+        """What a proxy must pass on of it, and nothing else, in order."""
+        named = {word.strip().lower() for value in self.all(b"connection") for word in value.split(b",")}
+        named -= {b"host", b"content-length"}
+        kept = []
+        for name, value in self.headers:
+            plain = name.replace(b"_", b"-")
+            disguised = plain != name and plain in OF_THE_HOP | OF_THE_PROXY | {b"content-length"}
+            if name not in OF_THE_HOP | OF_THE_PROXY | named and not disguised:
+                kept.append((name, value))
+        return kept
+
+    def path_target(self):
+        """The target as a backend wants it: without scheme and host."""
+        if self.target.lower().startswith(b"http://"):
+            return b"/" + self.target[7:].partition(b"/")[2]
+        return self.target
+
+
+class Reader:
+    """Reads requests from a connection as bytes come; `broken` says why it gave up."""
+
+    def __init__(self):
+        self._h11 = h11.Connection(h11.SERVER, max_incomplete_event_size=LIMIT)
+        self._now = None
+        self.whole = []
+        self.broken = None
+
+    @property
+    def partial(self):
+        """The request whose end has not come."""
+        return self._now
+
+    def feed(self, data):
+        """Take bytes; the requests that are whole now."""
+        before = len(self.whole)
+        try:
+            self._h11.receive_data(data)
+            while self.broken is None and self._step():
+                pass
+        except h11.RemoteProtocolError as error:
+            self.broken = str(error)
+        return self.whole[before:]
+
+    def _step(self):
+        event = self._h11.next_event()
+        if isinstance(event, h11.Request):
+            self._now = Reading(event.method, event.target, list(event.headers))
+        elif isinstance(event, h11.Data):
+            self._now.body += bytes(event.data)
+        elif isinstance(event, h11.EndOfMessage):
+            self.whole.append(self._now)
+            self._now = None
+            # h11 goes on with the next request only after an answer, and then takes no Upgrade.
+            self._h11.send(h11.Response(status_code=200, headers=[(b"Content-Length", b"0")]))
+            self._h11.send(h11.EndOfMessage())
+            if self._h11.our_state is not h11.DONE or self._h11.their_state is not h11.DONE:
+                self.broken = "the connection is to be closed"
+            else:
+                self._h11.start_next_cycle()
+        else:
+            return False
+        return True
+
+
+def read(data):
+    """The requests in these bytes, as far as h11 reads them."""
+    reader = Reader()
+    reader.feed(data)
+    return reader.whole
