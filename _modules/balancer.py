@@ -39,7 +39,8 @@ def status():
 
     Returns a dict: `config` (sha256, loaded_at, error), `workers` (int), `redis` (`connected`, `disconnected`
     or `off`) and `services`: name to `alert` (None or reason, by, at, door) and `tracks`: name to
-    `weight_declared` and `weight_effective` (percent) and `backends`: id to address, state (`up`, `down`,
+    `weight_declared` and `weight_effective` (percent), `min_available` (how many backends a drain must leave
+    up) and `backends`: id to address, state (`up`, `down`,
     `drained`), in_flight and health.
 
     Raises CommandExecutionError if the balancer does not answer.
@@ -85,7 +86,7 @@ def clear(service):
     return _call("DELETE", f"/alert/{_name(service)}")
 
 
-def drain(service, backend, deadline_seconds=30):
+def drain(service, backend, deadline_seconds=30, force=False):
     """
     Send no new request to a backend and wait for those in flight. Safe to repeat.
 
@@ -99,9 +100,11 @@ def drain(service, backend, deadline_seconds=30):
         Which backend of which service.
     deadline_seconds (float)
         Requests still in flight after this are cut off, 0-3600. Default 30.
+    force (bool)
+        Drain it also if fewer backends are left than the service's `min_available`. Default False.
 
-    Returns `{"in_flight": 0, "cut": n}`. Raises SaltInvocationError for a deadline that is none,
-    CommandExecutionError for unknown names or no answer.
+    Returns `{"in_flight": 0, "cut": n}`. Raises SaltInvocationError for a deadline or a force that is none,
+    CommandExecutionError for unknown names, a backend that cannot be spared, or no answer.
     """
     try:
         seconds = float(deadline_seconds)
@@ -109,7 +112,11 @@ def drain(service, backend, deadline_seconds=30):
         seconds = -1.0
     if not 0 <= seconds <= 3600:
         raise SaltInvocationError(f"deadline_seconds is {deadline_seconds!r}: want 0 to 3600")
+    if not isinstance(force, bool):
+        raise SaltInvocationError(f"force is {force!r}: want True or False")
     order = {"service": service, "backend": backend, "deadline_seconds": seconds}
+    if force:
+        order["force"] = True
     return _call("POST", "/drain", order, timeout=seconds + ANSWER_SECONDS)
 
 
@@ -133,7 +140,7 @@ def restore(service, backend):
 
 def reload():
     """
-    Take over the balancer's file now, or say what is wrong with it. Nothing is dropped either way.
+    Take over the balancer's file and tokens now, or say what is wrong. Nothing is dropped either way.
 
     CLI Example:
 

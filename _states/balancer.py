@@ -1,5 +1,5 @@
 """
-The balancer's file, made from pillar and the mine, and in force.
+The balancer's file, made from pillar and the mine, and in force; its backends, drained and in service.
 """
 
 import hashlib
@@ -9,10 +9,11 @@ import os
 import time
 from pathlib import Path
 
+import sluice_backend
 import sluice_balancer_config
 import sluice_balancers
-from salt.exceptions import CommandExecutionError, SaltException
-from sluice_errors import ConfigError
+from salt.exceptions import CommandExecutionError, SaltException, SaltInvocationError
+from sluice_errors import ConfigError, RefusedError
 
 __virtualname__ = "balancer"
 
@@ -69,7 +70,7 @@ def configured(name, settings, traffic, group="root"):
 
 def in_force(name, timeout_seconds=10):
     """
-    Wait until the balancer works by its file; fail with its own words if it refuses it.
+    Wait until the balancer works by its file and tokens; fail with its own words if it refuses them.
 
     .. code-block:: yaml
 
@@ -96,15 +97,139 @@ def in_force(name, timeout_seconds=10):
 
 
 def _taken(path):
-    """None if the balancer works by this file, else what stands against it."""
+    """None if the balancer works by this file and its tokens, else what stands against it."""
     try:
         wanted = hashlib.sha256(path.read_bytes()).hexdigest()
-        if __salt__["balancer.status"]().get("config", {}).get("sha256") == wanted:
-            return None
+        # A reload, not a look: tokens leave no trace in the status. If nothing is other, it changes nothing.
         found = __salt__["balancer.reload"]().get("config", {}).get("sha256")
     except (CommandExecutionError, OSError) as error:
         return str(error).rstrip(".")
     return None if found == wanted else f"the balancer still works by another file ({str(found)[:12]})"
+
+
+def drained(name, service, backend=None, deadline_seconds=30):
+    """
+    Have the balancer on this machine send no request to a backend, and none in flight there.
+
+    .. code-block:: yaml
+
+        Drain itrust-3 before the update:
+          balancer.drained:
+            - name: itrust-3
+            - service: itrust
+
+    name (str)
+        The backend, if `backend` does not say.
+    service (str)
+        The service it belongs to.
+    backend (str)
+        Which backend. Default: the name.
+    deadline_seconds (float)
+        Requests still in flight after this are cut off, 0-3600; the comment says how many. Default 30.
+
+    Fails, with everything as it was, if the service would be left with fewer backends than its
+    `min_available`.
+    """
+    backend = backend or name
+    ret = {"name": name, "changes": {}, "result": True, "comment": f"{backend} is drained"}
+    try:
+        found = _seen(service, backend)
+        if found.is_drained:
+            return ret
+        # A drain that somebody else ordered is waited for, and no change of this state.
+        if found.state != "drained":
+            ret["changes"] = {backend: {"old": found.state, "new": "drained"}}
+        if __opts__["test"]:
+            return ret | _planned_drain(found, ret["changes"])
+        cut = __salt__["balancer.drain"](service, backend, deadline_seconds)["cut"]
+        left = _seen(service, backend)
+    except (CommandExecutionError, SaltInvocationError) as error:
+        return ret | {"result": False, "changes": {}, "comment": str(error)}
+    if not left.is_drained:
+        said = f"{backend} is {left.state}, {left.in_flight} in flight (want drained, 0)"
+        return ret | {"result": False, "changes": {}, "comment": said}
+    return ret | {"comment": f"{backend} is drained" + (f"; {cut} requests were cut off" if cut else "")}
+
+
+def in_service(name, service, backend=None, timeout_seconds=60):
+    """
+    Have the balancer on this machine send requests to a backend, and wait until it does: restored if it was
+    drained, up, and in a track that has a share. A track whose declared weight is 0 has none to wait for.
+
+    .. code-block:: yaml
+
+        Give itrust-3 its traffic back:
+          balancer.in_service:
+            - name: itrust-3
+            - service: itrust
+
+    name (str)
+        The backend, if `backend` does not say.
+    service (str)
+        The service it belongs to.
+    backend (str)
+        Which backend. Default: the name.
+    timeout_seconds (float)
+        How long to wait until it gets traffic. Default 60.
+
+    A backend that gets none in time fails the state; it stays restored, and gets traffic as soon as it is
+    well.
+    """
+    backend = backend or name
+    ret = {"name": name, "changes": {}, "result": True, "comment": f"{backend} is in service"}
+    deadline = time.monotonic() + timeout_seconds
+    try:
+        found = _seen(service, backend)
+        if __opts__["test"]:
+            return ret | _planned_service(found)
+        if found.state == "drained":
+            __salt__["balancer.restore"](service, backend)
+            ret["changes"] = _restored(backend)
+    except CommandExecutionError as error:
+        return ret | {"result": False, "comment": str(error)}
+    while (said := _without_traffic(service, backend)) is not None:
+        if time.monotonic() > deadline:
+            return ret | {"result": False, "comment": f"after {timeout_seconds} s: {said}"}
+        time.sleep(0.1)
+    return ret
+
+
+def _seen(service, backend):
+    """The backend as the balancer has it; CommandExecutionError if it has none such, or does not answer."""
+    try:
+        return sluice_backend.find(__salt__["balancer.status"](), service, backend)
+    except RefusedError as error:
+        raise CommandExecutionError(str(error)) from error
+
+
+def _planned_drain(found, changes):
+    """What `drained` would come to."""
+    said = found.not_spared()
+    if said:
+        return {"result": False, "changes": {}, "comment": f"{found.id} would not be drained: {said}"}
+    if not changes:
+        return {"comment": f"{found.id} is drained; {found.in_flight} in flight would be waited for"}
+    return {"result": None, "comment": f"{found.id} would be drained"}
+
+
+def _planned_service(found):
+    """What `in_service` would come to, as far as it can be told before."""
+    if found.state == "drained":
+        return {"result": None, "changes": _restored(found.id), "comment": f"{found.id} would be restored"}
+    said = found.without_traffic()
+    return {"comment": f"{said}; it would be waited for"} if said else {}
+
+
+def _restored(backend):
+    return {backend: {"old": "drained", "new": "restored"}}
+
+
+def _without_traffic(service, backend):
+    """Why a backend gets no traffic, or cannot be told to; None if it does."""
+    try:
+        return _seen(service, backend).without_traffic()
+    except CommandExecutionError as error:
+        return str(error)
 
 
 def _backends(settings):

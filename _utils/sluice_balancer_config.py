@@ -16,6 +16,9 @@ HEALTH = {
     "fall": 2,
 }
 
+# How many backends of a track a drain must leave up.
+MIN_AVAILABLE = {"stable": 1, "canary": 0}
+
 
 def build(
     settings: Mapping[str, Any],
@@ -65,6 +68,7 @@ def services(settings: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:
         if "stable" not in table(told["tracks"], f"{where}:tracks", "a target for each track"):
             raise ConfigError(f"{where}:tracks has {_names(told['tracks'])}: want stable, and canary if any")
         table(told.get("health", {}), f"{where}:health", "path, status and the like")
+        table(told.get("min_available", {}), f"{where}:min_available", "a number or percent for each track")
         table(told.get("monitor", {}), f"{where}:monitor", "limits for the canary")
         found[name] = told
     return found
@@ -92,6 +96,7 @@ def service(
         "listen": told["listen"],
         "weights": checked_weights(name, weights, tracks),
         "health": {**HEALTH, **told.get("health", {})},
+        "min_available": _of_tracks(MIN_AVAILABLE, tracks) | told.get("min_available", {}),
         "tracks": {
             track: {
                 host: _at(address, told["backend_port"])
@@ -118,6 +123,10 @@ def checked_weights(name: str, weights: object, tracks: list[str]) -> dict[str, 
     if abs(total - 100) > 1e-6:
         raise ConfigError(f"{where}: the weights sum to {total:g}: want 100")
     return dict(weights)
+
+
+def _of_tracks(values: Mapping[str, Any], tracks: list[str]) -> dict[str, Any]:
+    return {track: value for track, value in values.items() if track in tracks}
 
 
 def _at(address: str, port: object) -> str:

@@ -53,7 +53,7 @@ def main() -> int:
         print(f"balancer: {error}", file=sys.stderr)
         return 2
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        supervisor = Supervisor(args.config, loaded, listeners, mistakes)
+        supervisor = Supervisor(args.config, loaded, listeners, tokens, mistakes)
         return runner.run(serve(supervisor, tokens, admin, alert))
 
 

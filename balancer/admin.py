@@ -11,7 +11,7 @@ from tornado.web import Application, HTTPError, RequestHandler
 from balancer import exposition
 from balancer.alerts import Alert, clean, now
 from balancer.config import ConfigError
-from balancer.supervisor import Supervisor, UnknownName
+from balancer.supervisor import NotSpared, Supervisor, UnknownName
 from balancer.tokens import ADMIN, Tokens
 
 log = logging.getLogger(__name__)
@@ -54,7 +54,7 @@ class Api(RequestHandler):
         if not isinstance(told, dict):
             raise HTTPError(400, reason="the body is not a JSON object")
         for name, kind in fields.items():
-            if name in told and (not isinstance(told[name], kind) or isinstance(told[name], bool)):
+            if name in told and not is_a(told[name], kind):
                 raise HTTPError(400, reason=f"'{name}' has the wrong type")
         for name in ("service", "backend"):
             if name in fields and name not in told:
@@ -100,16 +100,19 @@ class ClearAlert(Api):
 
 
 class Drain(Api):
-    """POST /drain: returns when nothing is in flight to the backend."""
+    """POST /drain: returns when nothing is in flight to the backend, or at once if it cannot be spared."""
 
     async def post(self) -> None:
-        told = self.body(service=str, backend=str, deadline_seconds=(int, float))
+        told = self.body(service=str, backend=str, deadline_seconds=(int, float), force=bool)
         seconds = float(told.get("deadline_seconds", DRAIN_SECONDS))
         if not 0 <= seconds <= 3600:
             raise HTTPError(400, reason="'deadline_seconds' is not 0 to 3600")
-        self.log_change("drain", service=told["service"], backend=told["backend"])
+        service, backend, force = told["service"], told["backend"], told.get("force", False)
         with errors_as_answers():
-            self.finish(await self.supervisor.drain(told["service"], told["backend"], seconds))
+            if not force:
+                self.supervisor.check_drain(service, backend)
+            self.log_change("drain", service=service, backend=backend, force=force)
+            self.finish(await self.supervisor.drain(service, backend, seconds))
 
 
 class Restore(Api):
@@ -123,12 +126,12 @@ class Restore(Api):
 
 
 class Reload(Api):
-    """POST /reload: the table in force, or what is wrong with the file."""
+    """POST /reload: the table in force, or what is wrong with the file or the tokens."""
 
     async def post(self) -> None:
-        self.log_change("reload")
         try:
-            await self.supervisor.reload()
+            if await self.supervisor.reload():
+                self.log_change("reload")
         except ConfigError as error:
             self.set_status(400)
             self.finish(
@@ -173,9 +176,16 @@ class errors_as_answers:  # noqa: N801 (used like a function)
     def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
         if isinstance(error, UnknownName):
             raise HTTPError(404, reason=str(error)) from error
+        if isinstance(error, NotSpared):
+            raise HTTPError(409, reason=str(error)) from error
         if isinstance(error, OSError):
             # An alert or a drain is in force all the same; a clear or a restore is not.
             raise HTTPError(500, reason=f"the state could not be written: {error.strerror}") from error
+
+
+def is_a(value: object, kind: type | tuple[type, ...]) -> bool:
+    """isinstance, but true and false are no numbers."""
+    return isinstance(value, kind) and (kind is bool or not isinstance(value, bool))
 
 
 def admin_application(supervisor: Supervisor, tokens: Tokens) -> Application:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import ipaddress
 import json
+import math
 import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -13,6 +14,11 @@ from typing import Any
 
 SERVICE = re.compile(r"[a-z][a-z0-9_-]{0,30}")
 ADDRESS = re.compile(r"(?:(?P<four>[0-9.]+)|\[(?P<six>[0-9a-fA-F:.]+)\]):(?P<port>[0-9]{1,5})")
+PERCENT = re.compile(r"(?:100|[0-9]{1,2})%")
+# Users need one backend of stable; a canary is drained whole whenever it must go.
+MIN_AVAILABLE: dict[str, int | str] = {"stable": 1, "canary": 0}
+# More backends than any track has: a slip, or an address.
+MAX_BACKENDS = 10_000
 HOST_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
 
 
@@ -70,6 +76,15 @@ class Service:
     health: Health
     tracks: dict[str, dict[str, Address]]
     monitor: MonitorLimits | None = None
+    # Track to how many backends a drain must leave up: a number, or percent of the track as in `50%`.
+    min_available: dict[str, int | str] = field(default_factory=lambda: dict(MIN_AVAILABLE))
+
+    def needed(self, track: str) -> int:
+        """How many backends of a track a drain must leave up; a percentage is rounded up."""
+        wanted = self.min_available.get(track, 0)
+        if isinstance(wanted, int):
+            return wanted
+        return math.ceil(len(self.tracks[track]) * int(wanted.rstrip("%")) / 100)
 
 
 @dataclass(frozen=True)
@@ -226,7 +241,7 @@ def _services(read: Reader, told: object) -> dict[str, Service]:
 
 def _service(read: Reader, name: str, told: object) -> Service:
     path = f"$.services.{name}"
-    table = read.table(told, path, {"listen", "weights", "health", "tracks", "monitor"})
+    table = read.table(told, path, {"listen", "weights", "health", "tracks", "monitor", "min_available"})
     tracks = {
         track: {
             read.text(host, f"{path}.tracks.{track}", "host ids", HOST_ID.fullmatch): read.address(
@@ -243,6 +258,9 @@ def _service(read: Reader, name: str, told: object) -> Service:
         health=_health(read, table.get("health", {}), f"{path}.health"),
         tracks=tracks,
         monitor=_monitor(read, table["monitor"], f"{path}.monitor") if "monitor" in table else None,
+        min_available=_min_available(
+            read, table.get("min_available", {}), f"{path}.min_available", set(tracks)
+        ),
     )
 
 
@@ -254,6 +272,21 @@ def _weights(read: Reader, told: object, path: str, tracks: set[str]) -> dict[st
     if abs(sum(weights.values()) - 100) > 1e-6:
         read.mistakes.append(f"{path}: sum to {sum(weights.values()):g}, want 100")
     return weights
+
+
+def _min_available(read: Reader, told: object, path: str, tracks: set[str]) -> dict[str, int | str]:
+    table = read.table(told, path, tracks)
+    for track, wanted in table.items():
+        good = PERCENT.fullmatch(wanted) if isinstance(wanted, str) else _is_count(wanted)
+        if not good:
+            read.wrong(
+                f"{path}.{track}", wanted, f'a number of backends, 0 to {MAX_BACKENDS}, or "0%" to "100%"'
+            )
+    return {**MIN_AVAILABLE, **table}
+
+
+def _is_count(value: object) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= MAX_BACKENDS
 
 
 def _health(read: Reader, told: object, path: str) -> Health:

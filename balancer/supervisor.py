@@ -16,6 +16,7 @@ from balancer.health import Checks
 from balancer.monitor import Monitor
 from balancer.policy import effective_weights
 from balancer.redisdoor import RedisDoor
+from balancer.tokens import TokenError, Tokens, read_bytes
 from balancer.workers import Workers
 
 log = logging.getLogger(__name__)
@@ -30,14 +31,24 @@ class UnknownName(Exception):
     """There is no such service or backend."""
 
 
+class NotSpared(Exception):
+    """A track would be left with fewer backends than it needs."""
+
+
 class Supervisor:
     """One balancer on one machine."""
 
     def __init__(
-        self, path: Path, loaded: Config, listeners: dict[str, socket.socket], error: str | None = None
+        self,
+        path: Path,
+        loaded: Config,
+        listeners: dict[str, socket.socket],
+        tokens: Tokens,
+        error: str | None = None,
     ) -> None:
         """`error` says why not the file at `path` but its last good version was loaded."""
         self._path = path
+        self._tokens = tokens
         self.config = loaded
         self.config_error = error
         # The sha256 of the file that all workers work by.
@@ -49,7 +60,7 @@ class Supervisor:
         self.workers = Workers(loaded, listeners)
         self.monitor = Monitor()
         self.redis: RedisDoor | None = None
-        self._seen: bytes | None = loaded.raw if error is None else read(path)
+        self._seen = (loaded.raw if error is None else read_bytes(path), tokens.raw_at_start)
         self._pushing = asyncio.Lock()
         self._reloading = asyncio.Lock()
         self._tasks: list[asyncio.Task[None]] = []
@@ -164,10 +175,27 @@ class Supervisor:
 
     # Drain and restore.
 
+    def check_drain(self, service: str, backend: str) -> None:
+        """Raise NotSpared if a drain would leave a track with fewer backends up than it needs."""
+        self._known(service, backend)
+        settings = self.config.services[service]
+        for track, backends in settings.tracks.items():
+            if backend not in backends:
+                continue
+            states = {name: self.backend_state(service, track, name) for name in backends}
+            needed = settings.needed(track)
+            left = sum(state == "up" for state in states.values()) - 1
+            if states[backend] == "up" and left < needed:
+                raise NotSpared(
+                    f"{backend} is not drained: {left} of {track} would be left up, min_available wants "
+                    f"{needed} ({listed(states)}); restore or heal one first, or use force"
+                )
+
     async def drain(self, service: str, backend: str, deadline_seconds: float) -> dict[str, int]:
         """
         Send no new request to a backend and wait for those in flight; what is left after
         `deadline_seconds` is cut off. Returns how many are in flight (0) and how many were cut.
+        Whether it can be spared is for `check_drain` to say, with nothing awaited in between.
         """
         self._known(service, backend)
         self.state.drained.setdefault(service, set()).add(backend)
@@ -213,27 +241,39 @@ class Supervisor:
 
     # The file.
 
-    async def reload(self) -> None:
+    async def reload(self) -> bool:
         """
-        Take over the file if it is good; in force when this returns. Raises ConfigError for a bad one,
-        with the last good one still in force.
+        Take over the file and the tokens if all of them are good; in force when this returns. True if any
+        is other than before. Raises ConfigError for a bad one, with the last good ones still in force.
         """
         async with self._reloading:
-            await self._reload()
+            return await self._reload()
 
-    async def _reload(self) -> None:
+    async def _reload(self) -> bool:
         try:
-            self._seen = read(self._path)
-            fresh = config.load(self._path) if self._seen is None else config.parse(self._seen)
+            self._seen = self._on_disk()
+            raw, _ = self._seen
+            fresh = config.load(self._path) if raw is None else config.parse(raw)
             self._check_fixed(fresh)
-        except ConfigError as error:
-            self.config_error = "; ".join(error.mistakes)
+            known = self._tokens.read()
+        except (ConfigError, TokenError) as error:
+            mistakes = error.mistakes if isinstance(error, ConfigError) else [str(error)]
+            self.config_error = "; ".join(mistakes)
             self.reloads["refused"] += 1
             log.error("%s refused, the last good one stays in force: %s", self._path, self.config_error)
-            raise
+            raise ConfigError(mistakes) from error
         self.config_error = None
+        other_tokens = self._tokens.take_over(known)
+        if other_tokens:
+            log.warning("other tokens are in force: admin and %d that may raise alerts", len(known.alert))
         if fresh.sha256 != self.config.sha256:
             await self._take_over(fresh)
+            return True
+        return other_tokens
+
+    def _on_disk(self) -> tuple[bytes | None, tuple[bytes | None, ...]]:
+        """The bytes of the file and of the tokens' files."""
+        return read_bytes(self._path), self._tokens.raw()
 
     async def _take_over(self, fresh: Config) -> None:
         self.config = fresh
@@ -270,7 +310,7 @@ class Supervisor:
     async def _watch_file(self) -> None:
         while True:
             await asyncio.sleep(WATCH_SECONDS)
-            if read(self._path) != self._seen:
+            if self._on_disk() != self._seen:
                 try:
                     await self.reload()
                 except ConfigError:
@@ -318,6 +358,7 @@ class Supervisor:
                 track: {
                     "weight_declared": tidy(service.weights[track]),
                     "weight_effective": tidy(weights.get(track, 0.0)),
+                    "min_available": service.needed(track),
                     "backends": {
                         backend: {
                             "address": str(address),
@@ -341,14 +382,6 @@ class Supervisor:
         return effective_weights(service.weights, self.state.alert(service.name) is not None, usable)
 
 
-def read(path: Path) -> bytes | None:
-    """A file's bytes; None if it cannot be read."""
-    try:
-        return path.read_bytes()
-    except OSError:
-        return None
-
-
 def fixed(loaded: Config) -> dict[str, object]:
     """What a running balancer cannot change, by its path in the file."""
     return {
@@ -362,6 +395,20 @@ def fixed(loaded: Config) -> dict[str, object]:
         "$.access_log": loaded.access_log,
         **{f"$.services.{name}.listen": service.listen for name, service in loaded.services.items()},
     }
+
+
+def listed(states: dict[str, str]) -> str:
+    """Backends by state, for a sentence: `up: a, b; drained: c; down: none`."""
+    return "; ".join(
+        f"{state}: {some([name for name, found in states.items() if found == state])}"
+        for state in ("up", "drained", "down")
+    )
+
+
+def some(names: list[str], most: int = 10) -> str:
+    """The first names of a list that may be long."""
+    more = f" and {len(names) - most} more" if len(names) > most else ""
+    return ", ".join(names[:most]) + more or "none"
 
 
 def tidy(weight: float) -> float:

@@ -4,23 +4,50 @@ from __future__ import annotations
 
 import hmac
 import json
+import re
+from dataclasses import dataclass
 from pathlib import Path
 
 ADMIN = "admin"
+# What a client can send in a header as it is.
+TOKEN = re.compile(r"[!-~]+")
+
+
+class TokenError(ValueError):
+    """What is wrong with a file of tokens; never with a token in it."""
+
+
+@dataclass(frozen=True, repr=False)
+class Known:
+    """The admin token, and one token per host that may raise alerts and nothing else."""
+
+    admin: str
+    alert: dict[str, str]
 
 
 class Tokens:
-    """The admin token, and one token per host that may raise alerts and nothing else."""
+    """The tokens in force."""
 
     def __init__(self, admin_file: Path, alert_file: Path | None) -> None:
-        """Read the tokens. Raises ValueError if there is no admin token: nobody runs without one."""
-        try:
-            self._admin = admin_file.read_text().strip()
-        except OSError as error:
-            raise ValueError(f"{admin_file}: {error.strerror}; the balancer needs an admin token") from error
-        if not self._admin:
-            raise ValueError(f"{admin_file}: is empty; the balancer needs an admin token")
-        self._alert = read_alert_tokens(alert_file) if alert_file is not None else {}
+        """Read the tokens. Raises TokenError if there is no admin token: nobody runs without one."""
+        self._admin_file, self._alert_file = admin_file, alert_file
+        self.raw_at_start = self.raw()
+        self._known = self.read()
+
+    def read(self) -> Known:
+        """What the files hold now; nothing is in force by it. Raises TokenError."""
+        alert = read_alert_tokens(self._alert_file) if self._alert_file is not None else {}
+        return Known(read_admin_token(self._admin_file), alert)
+
+    def take_over(self, fresh: Known) -> bool:
+        """Have other tokens in force; True if they are other."""
+        changed = fresh != self._known
+        self._known = fresh
+        return changed
+
+    def raw(self) -> tuple[bytes | None, ...]:
+        """The bytes of the files, to see that they changed; None for one that cannot be read."""
+        return tuple(read_bytes(path) for path in (self._admin_file, self._alert_file) if path is not None)
 
     def holder(self, authorization: str) -> str | None:
         """`admin`, the host id whose token this is, or None. Every token is compared, in constant time."""
@@ -28,20 +55,43 @@ class Tokens:
         if scheme.lower() != "bearer" or not token:
             return None
         found = None
-        for name, known in [*self._alert.items(), (ADMIN, self._admin)]:
+        for name, known in [*self._known.alert.items(), (ADMIN, self._known.admin)]:
             if known and hmac.compare_digest(token.encode(), known.encode()):
                 found = name
         return found
 
 
-def read_alert_tokens(path: Path) -> dict[str, str]:
-    """`{host id: token}`. Raises ValueError for a file that holds anything else."""
+def read_bytes(path: Path) -> bytes | None:
+    """A file's bytes; None if it cannot be read."""
     try:
-        told = json.loads(path.read_text())
-    except (OSError, ValueError) as error:
-        raise ValueError(f"{path}: {error}") from error
+        return path.read_bytes()
+    except OSError:
+        return None
+
+
+def read_admin_token(path: Path) -> str:
+    """The admin token. Raises TokenError for a file that holds none."""
+    try:
+        token = path.read_bytes().decode(errors="replace").strip()
+    except OSError as error:
+        raise TokenError(f"{path}: {error.strerror}; the balancer needs an admin token") from error
+    if not token:
+        raise TokenError(f"{path}: is empty; the balancer needs an admin token")
+    if not TOKEN.fullmatch(token):
+        raise TokenError(f"{path}: want one line of printable ASCII without spaces")
+    return token
+
+
+def read_alert_tokens(path: Path) -> dict[str, str]:
+    """`{host id: token}`. Raises TokenError for a file that holds anything else."""
+    try:
+        told = json.loads(path.read_bytes())
+    except OSError as error:
+        raise TokenError(f"{path}: {error.strerror}; want a JSON object of host id to token") from error
+    except (ValueError, RecursionError) as error:
+        raise TokenError(f"{path}: not JSON, want a JSON object of host id to token") from error
     if not isinstance(told, dict) or not all(isinstance(token, str) for token in told.values()):
-        raise ValueError(f"{path}: want a JSON object of host id to token")
+        raise TokenError(f"{path}: want a JSON object of host id to token")
     if ADMIN in told:
-        raise ValueError(f"{path}: a host cannot be called '{ADMIN}', that is who has the admin token")
+        raise TokenError(f"{path}: a host cannot be called '{ADMIN}', that is who has the admin token")
     return told

@@ -56,6 +56,8 @@ balancer-secrets-directory:
     - name: /etc/sluice
     - mode: '0755'
 
+
+# The balancer takes them over by itself, as it does with its file: no restart.
 {%- for name, file, content in [("admin-token", balancer.admin_token_file, balancer.admin_token), ("redis-password", redis.password_file, redis.password), ("alert-tokens", balancer.alert_tokens_file, balancer.alert_tokens | json)] %}
 balancer-{{ name }}-file:
   file.managed:
@@ -68,7 +70,7 @@ balancer-{{ name }}-file:
     - require:
       - user: balancer-user
       - file: balancer-secrets-directory
-    - watch_in:
+    - require_in:
       - service: balancer-service
 {%- endfor %}
 

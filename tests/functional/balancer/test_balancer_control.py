@@ -533,7 +533,7 @@ def test_a_drain_cuts_what_is_left_at_its_deadline_and_reports_it(backend, balan
         read_until(begun, b"first")
         waiting.sendall(b"GET /wait HTTP/1.1\r\nHost: x\r\n\r\n")
         wait_until(lambda: len(one.requests("/wait")) == 1, "the request is under way")
-        told = {"service": "shop", "backend": "stable-1", "deadline_seconds": 0.2}
+        told = {"service": "shop", "backend": "stable-1", "deadline_seconds": 0.2, "force": True}
         assert shop.admin("POST", "/drain", told).json == {"in_flight": 0, "cut": 2}
         assert read_all(begun) == b""
         assert b"HTTP/1.1 503 " in read_until(waiting, b"\r\n\r\n")
