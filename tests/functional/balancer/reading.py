@@ -19,6 +19,7 @@ OF_THE_HOP = {
 }
 OF_THE_PROXY = {b"x-forwarded-for", b"x-forwarded-proto", b"x-forwarded-host", b"x-request-id"}
 LIMIT = 2**20
+NO_LINE = "no request line received"
 
 
 @dataclasses.dataclass
@@ -56,10 +57,14 @@ class Reader:
     """Reads requests from a connection as bytes come; `broken` says why it gave up."""
 
     def __init__(self):
-        self._h11 = h11.Connection(h11.SERVER, max_incomplete_event_size=LIMIT)
+        self._fresh()
+        self._skipped = False
         self._now = None
         self.whole = []
         self.broken = None
+
+    def _fresh(self):
+        self._h11 = h11.Connection(h11.SERVER, max_incomplete_event_size=LIMIT)
 
     @property
     def partial(self):
@@ -75,19 +80,26 @@ class Reader:
                 pass
         except h11.RemoteProtocolError as error:
             self.broken = str(error)
+            rest = self._h11.trailing_data[0]
+            if self.broken == NO_LINE and not self._skipped:
+                # RFC 9112, 2.2: one empty line before a request is to be ignored; h11 does not.
+                self.broken, self._skipped = None, True
+                self._fresh()
+                self.feed(rest)
         return self.whole[before:]
 
     def _step(self):
         event = self._h11.next_event()
         if isinstance(event, h11.Request):
+            self._skipped = False
             self._now = Reading(event.method, event.target, list(event.headers))
         elif isinstance(event, h11.Data):
             self._now.body += bytes(event.data)
         elif isinstance(event, h11.EndOfMessage):
             self.whole.append(self._now)
             self._now = None
-            # h11 goes on with the next request only after an answer, and then takes no Upgrade.
-            self._h11.send(h11.Response(status_code=200, headers=[(b"Content-Length", b"0")]))
+            # h11 goes on with the next request only after an answer, one that takes up no Upgrade or CONNECT.
+            self._h11.send(h11.Response(status_code=404, headers=[(b"Content-Length", b"0")]))
             self._h11.send(h11.EndOfMessage())
             if self._h11.our_state is not h11.DONE or self._h11.their_state is not h11.DONE:
                 self.broken = "the connection is to be closed"

@@ -64,10 +64,13 @@ class Recorder:
         self.settle()
         return sum(map(len, self.raw)), sum(len(reader.whole) for reader in self.readers)
 
-    def take(self):
-        """The requests since the last call, all of them whole and read without a doubt."""
+    def take(self, and_cut=False):
+        """
+        The requests since the last call, all of them read without a doubt, and whole: unless `and_cut` says
+        that their client may have left in the middle of one.
+        """
         self.settle()
-        doubts = [reader.broken or reader.partial for reader in self.readers]
+        doubts = [reader.broken or (not and_cut and reader.partial) for reader in self.readers]
         taken = [whole for reader in self.readers for whole in reader.whole]
         for reader in self.readers:
             reader.whole, reader.broken = [], None

@@ -1,0 +1,267 @@
+"""
+The front of a worker without sockets: bytes in, the bytes for the backend and for the client out.
+
+Everything is the balancer's own but the transports and the backend, which is h11.
+"""
+
+import asyncio
+import dataclasses
+import re
+
+import httptools
+from reading import Reader, read
+
+from balancer.frontend import Client
+from balancer.routes import Route
+from balancer.upstream import Pool, Upstream
+from balancer.worker import Worker
+
+ADDRESS = b"10.0.0.9"
+ANSWER = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n"
+# Answers as the client sees them; those of HEAD have no body.
+GOOD_ANSWER = re.compile(
+    rb"HTTP/1\.1 200 OK\r\nContent-Length: 2\r\n(?:Connection: close\r\n)?\r\n(?:ok(?=HTTP/1|$))?"
+)
+REFUSAL = re.compile(rb"HTTP/1\.1 (400|405|414|431) ")
+CALLBACKS = (
+    "on_message_begin",
+    "on_url",
+    "on_header",
+    "on_headers_complete",
+    "on_body",
+    "on_message_complete",
+)
+
+
+class Wire(asyncio.Transport):
+    """A connection in memory; what is written goes to `take`."""
+
+    def __init__(self, loop, protocol, take):
+        super().__init__({"peername": (ADDRESS.decode(), 1)})
+        self._loop, self._protocol, self._take = loop, protocol, take
+        self.reading, self.ended = True, False
+
+    def write(self, data):
+        if not self.ended:
+            self._take(bytes(data))
+
+    def writelines(self, parts):
+        self.write(b"".join(parts))
+
+    def write_eof(self):
+        self.ended = True
+
+    def is_closing(self):
+        return self.ended
+
+    def close(self):
+        if not self.ended:
+            self.ended = True
+            self._loop.call_soon(self._protocol.connection_lost, None)
+
+    abort = close
+
+    def pause_reading(self):
+        self.reading = False
+
+    def resume_reading(self):
+        self.reading = True
+
+    def is_reading(self):
+        return self.reading
+
+    def get_write_buffer_size(self):
+        return 0
+
+
+class Backends(Pool):
+    """A pool whose connections lead to h11."""
+
+    def __init__(self, loop):
+        super().__init__(loop)
+        self.whole, self.readers, self.raw = [], [], []
+
+    def take(self, backend, idle_seconds):
+        return super().take(backend, idle_seconds) or self._made(backend)
+
+    def _made(self, backend):
+        upstream = Upstream(self._loop, backend)
+        upstream._pool = self
+        reader, raw = Reader(), bytearray()
+        self.readers.append(reader)
+        self.raw.append(raw)
+
+        def take(data):
+            raw.extend(data)
+            for request in reader.feed(data):
+                self.whole.append(request)
+                answer = ANSWER if request.method == b"HEAD" else ANSWER + b"ok"
+                self._loop.call_soon(self._answer, upstream, answer)
+
+        upstream.connection_made(Wire(self._loop, upstream, take))
+        return upstream
+
+    @staticmethod
+    def _answer(upstream, answer):
+        if not upstream.transport.is_closing():
+            upstream.data_received(answer)
+
+
+@dataclasses.dataclass
+class Outcome:
+    """What came of the bytes: the backends' readings and raw bytes, the client's answer, what went wrong."""
+
+    whole: list
+    readers: list
+    raw: list
+    answer: bytes
+    refused: bool
+    errors: list
+
+
+class Front:
+    """Runs conversations, one after the other, each on a connection and with backends of its own."""
+
+    def __init__(self):
+        self.loop = asyncio.new_event_loop()
+        self.loop.set_exception_handler(lambda _, context: self._errors.append(context))
+        self.worker = Worker(self.loop, None)
+        self._errors = []
+
+    def close(self):
+        self.loop.run_until_complete(asyncio.sleep(0))
+        self.loop.close()
+
+    def send(self, pieces):
+        """The outcome of one client's bytes, which come in these pieces."""
+        return self.loop.run_until_complete(self._send(pieces))
+
+    async def _send(self, pieces):
+        self._errors = []
+        self.worker.pool = backends = Backends(self.loop)
+        client, answer = self._client(), bytearray()
+        wire = Wire(self.loop, client, answer.extend)
+        client.connection_made(wire)
+        for piece in pieces:
+            await self._until(lambda: wire.reading or wire.ended)
+            if wire.ended:
+                break
+            client.data_received(piece)
+        await self._until(lambda: wire.ended or not (client._waiting or self._is_answering(client)))
+        outcome = Outcome(
+            list(backends.whole),
+            backends.readers,
+            [bytes(raw) for raw in backends.raw],
+            bytes(answer),
+            client._refused is not None,
+            self._errors,
+        )
+        wire.close()
+        await asyncio.sleep(0)
+        await asyncio.sleep(0)
+        self.worker.access_log.flush()
+        return outcome
+
+    @staticmethod
+    def _is_answering(client):
+        return client._exchange is not None and client._exchange.request.complete
+
+    async def _until(self, so):
+        """A request costs a few turns of the loop, and what is sent here has some hundreds at most."""
+        for _ in range(100_000):
+            if so():
+                return
+            await asyncio.sleep(0)
+        self._errors.append("the conversation came to no end")
+
+    def _client(self):
+        route = Route("shop", self.worker.clock)
+        backend = {"address": ("127.0.0.1", 1), "state": "up"}
+        route.apply(
+            {"weights": {"stable": 100.0}, "alert": False, "tracks": {"stable": {"stable-1": backend}}}
+        )
+        client = Client(self.worker, route)
+        for name in CALLBACKS:
+            setattr(client, name, self._watched(getattr(client, name)))
+        # The parser looks its callbacks up when it is made.
+        client._parser = httptools.HttpRequestParser(client)
+        return client
+
+    def _watched(self, callback):
+        """The parser turns what its callbacks raise into errors of its own."""
+
+        def call(*args):
+            try:
+                callback(*args)
+            except Exception as error:
+                self._errors.append(error)
+                raise
+
+        return call
+
+
+def check(front, pieces):
+    """
+    Send bytes and say what is wrong with what came of it; None if nothing is.
+
+    However the bytes come: nothing is raised; what is whole at the backend is, in order, what h11 reads in
+    the bytes as they were sent; each is answered, and a refusal is the last answer. If all came at once, not
+    a byte of a refused request is at the backend.
+    """
+    sent = b"".join(pieces)
+    outcome = front.send(pieces)
+    if outcome.errors:
+        return f"raised: {outcome.errors}"
+    wanted = read(sent)
+    if len(outcome.whole) > len(wanted):
+        return f"{len(outcome.whole)} requests at the backend, but h11 reads {len(wanted)}"
+    for seen, meant in zip(outcome.whole, wanted, strict=False):
+        if wrong := differs(seen, meant):
+            return wrong
+    if not outcome.refused and len(outcome.whole) < len(wanted):
+        return f"{len(wanted)} requests were sent, {len(outcome.whole)} reached the backend"
+    if outcome.refused and len(pieces) == 1 and any(reader.partial for reader in outcome.readers):
+        return "a part of a refused request is at the backend"
+    if len(pieces) == 1 and outcome.refused and not outcome.whole and outcome.raw:
+        return f"nothing was good, but this is at the backend: {outcome.raw}"
+    return wrong_answer(outcome)
+
+
+def differs(seen, meant, address=ADDRESS):
+    """How a request at the backend differs from the one that was sent; None if it does not."""
+    headers = meant.end_to_end()
+    if not meant.all(b"host"):
+        headers.append((b"host", b""))
+    ours = {
+        b"x-forwarded-for": b", ".join([*meant.all(b"x-forwarded-for"), address]),
+        b"x-forwarded-proto": b"http",
+        b"x-forwarded-host": b"".join(meant.all(b"host")),
+    }
+    pairs = {
+        "method": (seen.method, meant.method),
+        "target": (seen.target, meant.path_target()),
+        "body": (seen.body, meant.body),
+        "headers": (seen.end_to_end(), headers),
+        "coding": (len(seen.all(b"transfer-encoding")), len(meant.all(b"transfer-encoding"))),
+        "who asked": ({name: b"|".join(seen.all(name)) for name in ours}, ours),
+    }
+    for what, (got, want) in pairs.items():
+        if got != want:
+            return f"{what}: {got!r} at the backend, {want!r} sent"
+    return None
+
+
+def wrong_answer(outcome):
+    """What is wrong with the answers; None if nothing is."""
+    rest, good = outcome.answer, 0
+    while found := GOOD_ANSWER.match(rest):
+        rest, good = rest[found.end() :], good + 1
+    if good != len(outcome.whole):
+        return f"{len(outcome.whole)} requests at the backend, {good} answers"
+    if not rest:
+        # After an answer that ends the connection no refusal can follow.
+        silent = outcome.refused and b"Connection: close" not in outcome.answer
+        return "refused without an answer" if silent else None
+    if not outcome.refused or not REFUSAL.match(rest) or b"\r\nConnection: close\r\n" not in rest:
+        return f"answered {rest!r}"
+    return None
