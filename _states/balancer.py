@@ -148,7 +148,7 @@ def drained(name, service, backend=None, deadline_seconds=30):
     if not left.is_drained:
         said = f"{backend} is {left.state}, {left.in_flight} in flight (want drained, 0)"
         return ret | {"result": False, "changes": {}, "comment": said}
-    return ret | {"comment": f"{backend} is drained" + (f"; {cut} requests were cut off" if cut else "")}
+    return ret | {"comment": f"{backend} is drained; requests cut off at the deadline: {cut}"}
 
 
 def in_service(name, service, backend=None, timeout_seconds=60):

@@ -263,6 +263,13 @@ def test_drain_refuses_a_deadline_that_is_none(modules, settings, seconds):
         modules["balancer.drain"]("checkbox", "canary-1", seconds)
 
 
+@pytest.mark.parametrize("force", ["True", "yes", 1, None])
+def test_drain_refuses_a_force_that_is_none(modules, settings, force):
+    settings(1)
+    with pytest.raises(SaltInvocationError, match="want True or False"):
+        modules["balancer.drain"]("checkbox", "canary-1", force=force)
+
+
 def test_check_accepts_a_good_file_and_tells_all_mistakes_of_a_bad_one(modules, settings):
     path = settings(1)
     assert modules["balancer.check"](str(path), sys.executable) is True

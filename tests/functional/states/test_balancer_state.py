@@ -33,6 +33,7 @@ SETTINGS = {
         }
     },
 }
+SERVICE = SETTINGS["services"]["checkbox"]
 GOOD = {"stable": 70, "canary": 30}
 ADDRESSES = {
     "N@checkbox_stable": {"checkbox-1": ["10.57.0.21"], "checkbox-2": ["10.57.0.22"]},
@@ -111,6 +112,37 @@ def test_file_holds_what_pillar_and_mine_say(configure, path):
     assert told["redis"]["password_file"] == "/etc/sluice/r"
     assert ret["changes"]["checkbox"]["old"] is None
     assert path.stat().st_mode & 0o777 == 0o640
+
+
+@pytest.mark.parametrize(
+    ("told", "written"),
+    [
+        (None, {"stable": 1, "canary": 0}),
+        ({"stable": "50%"}, {"stable": "50%", "canary": 0}),
+        ({"stable": 0, "canary": 1}, {"stable": 0, "canary": 1}),
+    ],
+)
+def test_file_holds_how_many_backends_a_drain_must_leave(configure, path, told, written):
+    more = {} if told is None else {"min_available": told}
+    ret = configure(services={"checkbox": SERVICE | more})
+    assert ret["result"] is True, ret
+    assert json.loads(path.read_text())["services"]["checkbox"]["min_available"] == written
+
+
+def test_a_service_without_canary_has_no_minimum_for_one(configure, path):
+    alone = SERVICE | {"tracks": {"stable": "N@checkbox_stable"}}
+    assert configure({"stable": 100}, services={"checkbox": alone})["result"] is True
+    assert json.loads(path.read_text())["services"]["checkbox"]["min_available"] == {"stable": 1}
+
+
+def test_new_secrets_do_not_restart_the_balancer(machine):
+    low = machine("lb-1").modules["state.show_low_sls"]("balancer")
+    (service,) = [chunk for chunk in low if chunk["state"] == "service"]
+    assert service["watch"] == [{"cmd": "balancer-environment"}, {"file": "balancer-unit"}]
+    names = [f"balancer-{name}-file" for name in ("admin-token", "redis-password", "alert-tokens")]
+    files = [chunk for chunk in low if chunk["__id__"] in names]
+    assert [chunk["require_in"] for chunk in files] == [[{"service": "balancer-service"}]] * 3
+    assert not any("watch_in" in chunk for chunk in low)
 
 
 def test_second_run_changes_nothing(configure, path):
@@ -205,9 +237,6 @@ def test_weights_of_no_service_are_refused(configure):
     assert "pillar traffic:checkbox is None" in configure(traffic={"chekbox": GOOD})["comment"]
 
 
-SERVICE = SETTINGS["services"]["checkbox"]
-
-
 @pytest.mark.parametrize(
     ("changed", "said"),
     [
@@ -225,6 +254,7 @@ SERVICE = SETTINGS["services"]["checkbox"]
             "checkbox:tracks has canary: want stable",
         ),
         ({"services": {"checkbox": SERVICE | {"health": "/x"}}}, "checkbox:health is '/x'"),
+        ({"services": {"checkbox": SERVICE | {"min_available": 1}}}, "checkbox:min_available is 1: want"),
         ({"backend_network": "10.57.0.1/24"}, "balancer:backend_network: 10.57.0.1/24 has host bits set"),
         ({"redis": {"host": "10.57.0.12"}}, "pillar balancer: KeyError 'port'"),
     ],
@@ -242,6 +272,14 @@ def test_settings_that_cannot_be_used_are_named(configure, changed, said):
         ({"services": {"checkbox": SERVICE | {"listen": "localhost:80"}}}, "checkbox.listen"),
         ({"services": {"checkbox": SERVICE | {"health": {"rise": -1}}}}, "health.rise: is -1"),
         ({"services": {"checkbox": SERVICE | {"backend_port": 0}}}, "tracks.canary.canary-1"),
+        (
+            {"services": {"checkbox": SERVICE | {"min_available": {"stable": "half"}}}},
+            '$.services.checkbox.min_available.stable: is "half", want a number of backends',
+        ),
+        (
+            {"services": {"checkbox": SERVICE | {"min_available": {"beta": 1}}}},
+            "min_available.beta: not a known key, want one of canary, stable",
+        ),
     ],
 )
 def test_a_file_that_the_balancer_refuses_is_not_put_in_place(configure, changed, said):
