@@ -145,7 +145,7 @@ def _failing(limits: MonitorLimits, canary: Counted, stable: Counted | None, wit
         want = f"want at most {100 * more:.1f} points more"
         return [f"canary {canary}, stable {stable.short} {within}, {want}"]
     most = limits.max_error_ratio
-    if most is not None and canary.error_ratio > most + EPSILON:
+    if most is not None and canary.error_ratio > most:
         return [f"canary {canary} {within}, want at most {100 * most:.1f}%"]
     return []
 
@@ -156,10 +156,10 @@ def _slower(limits: MonitorLimits, canary: Counted, stable: Counted | None, with
     and by the mean as well, for the percentile is only as exact as the buckets are narrow.
     """
     most = limits.max_latency_ratio
-    if most is None or stable is None or canary.p95_ms <= limits.min_latency_ms + EPSILON:
+    if most is None or stable is None or canary.p95_ms <= limits.min_latency_ms:
         return []
     pairs = ((canary.p95_ms, stable.p95_ms), (canary.mean_ms, stable.mean_ms))
-    if any(slow <= most * normal + EPSILON for slow, normal in pairs):
+    if any(slow <= most * normal for slow, normal in pairs):
         return []
     p95, mean = (f"{slow:.0f} ms to stable's {normal:.0f} ms" for slow, normal in pairs)
     return [f"canary p95 {p95}, mean {mean} {within}, want at most {most:g} times as much"]

@@ -3,9 +3,12 @@
 import asyncio
 import dataclasses
 import json
+import re
+from pathlib import Path
 
 import pytest
 import sluice_balancer_config
+import yaml
 
 from balancer import config
 from balancer.alerts import MAX_REASON
@@ -371,3 +374,17 @@ def test_limits_of_pillar_come_into_the_file_as_they_are_and_without_them_there_
 def test_limits_in_pillar_that_are_no_table_are_refused():
     with pytest.raises(sluice_balancer_config.ConfigError, match="balancer:services:shop:monitor is 5"):
         sluice_balancer_config.services({"services": {"shop": PILLAR | {"monitor": 5}}})
+
+
+def test_the_labs_limits_tell_its_bad_version_from_a_good_one_on_a_busy_machine():
+    source = (Path(__file__).parents[3] / "pillar/lab/balancer.sls").read_text()
+    pillar = yaml.safe_load(re.sub(r"{%.*?%}|{{.*?}}", "", source))
+    limits = in_file(PILLAR | {"monitor": pillar["balancer"]["services"]["checkbox"]["monitor"]})["monitor"]
+    lab = config.parse(file_with(limits)).services["shop"].monitor
+    stable = track(1400, ms=8, slow=10, slow_ms=1500)
+    # Every fifth answer an error, as of v2-bad, or each 400 ms late.
+    assert judge(lab, track(600, 120, ms=8), stable, 10).state == BROKEN
+    assert judge(lab, track(600, ms=408), stable, 10).state == BROKEN
+    # A restart of a second, and a stall that hits one track alone.
+    assert judge(lab, track(600, 60, ms=8), stable, 10).state == OK
+    assert judge(lab, track(600, ms=70, slow=60, slow_ms=250), stable, 10).state == OK
