@@ -17,13 +17,13 @@ class Counters:
 
     def __init__(self) -> None:
         # key -> [requests, seconds, bucket counts...]
-        self.requests: dict[tuple[str, str, str, str], list[float]] = {}
+        self.requests: dict[tuple[str, str, str, int], list[float]] = {}
         self.retries: dict[str, int] = {}
         self.refusals: dict[str, int] = {}
         self._budget: dict[str, float] = {}
 
     def finished(self, service: str, track: str, backend: str, status: int, seconds: float) -> None:
-        key = (service, track, backend, f"{status // 100}xx")
+        key = (service, track, backend, status // 100)
         row = self.requests.get(key)
         if row is None:
             row = self.requests[key] = [0.0] * (3 + len(BUCKETS))
@@ -45,7 +45,10 @@ class Counters:
     def dump(self) -> dict[str, Any]:
         """The numbers as JSON: keys joined with spaces, which no name contains."""
         return {
-            "requests": {" ".join(key): row for key, row in self.requests.items()},
+            "requests": {
+                f"{service} {track} {backend} {kind}xx": row
+                for (service, track, backend, kind), row in self.requests.items()
+            },
             "retries": self.retries,
             "refusals": self.refusals,
         }

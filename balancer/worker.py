@@ -69,7 +69,7 @@ class Worker:
             path=request.path,
             status=exchange.status,
             bytes=exchange.bytes_out,
-            ms=round(seconds * 1000, 2),
+            ms=seconds * 1000,
             id=request.id.decode(),
         )
 

@@ -1,6 +1,8 @@
 """Counters, exposition, health, routes and the access log, each by itself."""
 
 import json
+import random
+from datetime import UTC, datetime, timedelta
 
 import pytest
 
@@ -274,21 +276,113 @@ def test_a_backend_at_a_new_address_is_a_new_one(route):
 # The access log.
 
 
-def test_a_line_is_json_and_no_value_breaks_it(tmp_path):
-    log = AccessLog(tmp_path / "access.log")
-    log.add(service="shop", path='/a"b\\c\n\x00\x7f\xff', status=200)
-    log.add(service="shop", path="/", status=404)
+LINE = {
+    "service": "shop",
+    "track": "stable",
+    "backend": "s1",
+    "client": "127.0.0.1",
+    "method": "GET",
+    "path": "/",
+    "status": 200,
+    "bytes": 160,
+    "ms": 1.25,
+    "id": "a1-b2",
+}
+# What a format, JSON or a reader of lines could trip over, and every byte there is.
+HOSTILE = [
+    '"', '","x":"', "\\", '\\"', "\\u0000", "\n", "\r\n{}", "\x00", "\x1b[31m", "\x7f", "\x85",
+    "\u2028", "\xff", "%s", "%", "%(ts)s", "{}", "{0}", "", " ", "\t", "/" * 8192,
+    bytes(range(256)).decode("latin-1"),
+]  # fmt: skip
+TEXTS = [name for name, value in LINE.items() if isinstance(value, str)]
+
+
+def logged(path, *lines):
+    """What a log with these lines reads like, parsed; a field not given is as in LINE."""
+    log = AccessLog(path)
+    for fields in lines:
+        log.add(**{**LINE, **fields})
     log.flush()
-    first, second = (tmp_path / "access.log").read_text().splitlines()
-    assert json.loads(first)["path"] == '/a"b\\c\n\x00\x7f\xff'
-    assert json.loads(second)["status"] == 404
-    assert list(json.loads(second))[0] == "ts"
+    raw = path.read_bytes()
+    assert raw.isascii()
+    assert raw.endswith(b"\n")
+    return [json.loads(line) for line in raw.splitlines()]
+
+
+def test_a_line_has_its_fields_in_order_and_a_time_of_day_in_utc(tmp_path):
+    before = datetime.now(UTC)
+    (told,) = logged(tmp_path / "access.log", {})
+    after = datetime.now(UTC)
+    assert list(told) == ["ts", *LINE]
+    ts = told.pop("ts")
+    assert told == LINE
+    assert ts == datetime.fromisoformat(ts).isoformat(timespec="milliseconds")
+    assert before - timedelta(milliseconds=1) <= datetime.fromisoformat(ts) <= after
+    assert ts.endswith("+00:00")
+
+
+@pytest.mark.parametrize(
+    ("now", "told"),
+    [
+        (0.0, "1970-01-01T00:00:00.000+00:00"),
+        (951_782_399.9999, "2000-02-28T23:59:59.999+00:00"),
+        (951_782_400.001, "2000-02-29T00:00:00.001+00:00"),
+        # The clock was set back.
+        (951_782_399.5, "2000-02-28T23:59:59.500+00:00"),
+        (951_782_399.75, "2000-02-28T23:59:59.750+00:00"),
+    ],
+)
+def test_the_time_is_told_to_the_millisecond_that_began(tmp_path, clock, now, told):
+    log = AccessLog(tmp_path / "access.log", clock)
+    for clock.now in (951_782_400.5, now):
+        log.add(**LINE)
+    log.flush()
+    assert json.loads((tmp_path / "access.log").read_text().splitlines()[1])["ts"] == told
+
+
+@pytest.mark.parametrize("name", TEXTS)
+def test_whatever_is_in_a_text_the_line_reads_back_the_same(tmp_path, name):
+    told = logged(tmp_path / "access.log", *({name: text} for text in HOSTILE))
+    assert [line[name] for line in told] == HOSTILE
+    assert all({**line, name: LINE[name], "ts": 0} == {**LINE, "ts": 0} for line in told)
+
+
+def test_any_bytes_in_all_texts_at_once_read_back_the_same(tmp_path):
+    dice = random.Random(20261124)
+    lines = [
+        {
+            **{name: dice.randbytes(dice.randrange(40)).decode("latin-1") for name in TEXTS},
+            "status": dice.randrange(100, 600),
+            "bytes": dice.choice([0, 1, 2**31, 2**63]),
+            "ms": round(dice.choice([0, 0.01, 3, 60_000]) * dice.random(), 2),
+        }
+        for _ in range(3000)
+    ]
+    told = logged(tmp_path / "access.log", *lines)
+    assert [{name: line[name] for name in LINE} for line in told] == lines
+
+
+def test_two_backends_are_never_taken_for_one_another(tmp_path):
+    names = [
+        ("shop", "stable", "s1"),
+        ("shop", "canary", "s1"),
+        ("cart", "stable", "s1"),
+        ("shop", "none", "none"),
+    ]
+    lines = [dict(zip(("service", "track", "backend"), who, strict=True)) for who in names * 2]
+    told = logged(tmp_path / "access.log", *lines)
+    assert [(line["service"], line["track"], line["backend"]) for line in told] == names * 2
+
+
+def test_milliseconds_are_rounded_to_two_places(tmp_path):
+    told = logged(tmp_path / "access.log", *({"ms": ms} for ms in (0.0, 0.004, 0.005001, 12.3456, 60_000.0)))
+    assert [line["ms"] for line in told] == [0, 0, 0.01, 12.35, 60_000]
 
 
 def test_lines_wait_for_the_flush_and_are_written_once(tmp_path):
     path = tmp_path / "access.log"
     log = AccessLog(path)
-    log.add(status=200)
+    log.add(**LINE)
     assert path.read_text() == ""
     log.flush()
     log.flush()
@@ -299,29 +393,28 @@ def test_lines_wait_for_the_flush_and_are_written_once(tmp_path):
 def test_two_workers_share_a_file(tmp_path):
     logs = [AccessLog(tmp_path / "access.log") for _ in range(2)]
     for number in range(10):
-        logs[number % 2].add(n=number)
+        logs[number % 2].add(**{**LINE, "bytes": number})
         logs[number % 2].flush()
-    assert [json.loads(line)["n"] for line in (tmp_path / "access.log").read_text().splitlines()] == list(
-        range(10)
-    )
+    lines = (tmp_path / "access.log").read_text().splitlines()
+    assert [json.loads(line)["bytes"] for line in lines] == list(range(10))
 
 
 def test_a_moved_file_is_opened_anew_and_loses_no_line(tmp_path):
     path = tmp_path / "access.log"
     log = AccessLog(path)
-    log.add(n=1)
+    log.add(**{**LINE, "bytes": 1})
     path.rename(tmp_path / "moved")
     log.reopen()
-    log.add(n=2)
+    log.add(**{**LINE, "bytes": 2})
     log.flush()
-    assert json.loads((tmp_path / "moved").read_text())["n"] == 1
-    assert json.loads(path.read_text())["n"] == 2
+    assert json.loads((tmp_path / "moved").read_text())["bytes"] == 1
+    assert json.loads(path.read_text())["bytes"] == 2
 
 
 def test_a_log_that_cannot_be_written_stops_no_request(tmp_path):
     log = AccessLog(tmp_path / "no" / "access.log")
-    log.add(n=1)
+    log.add(**LINE)
     log.flush()
     silent = AccessLog(None)
-    silent.add(n=1)
+    silent.add(**LINE)
     silent.flush()
