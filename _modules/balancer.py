@@ -38,10 +38,10 @@ def status():
         salt 'lb-*' balancer.status
 
     Returns a dict: `config` (sha256, loaded_at, error), `workers` (int), `redis` (`connected`, `disconnected`
-    or `off`) and `services`: name to `alert` (None or reason, by, at, door) and `tracks`: name to
-    `weight_declared` and `weight_effective` (percent), `min_available` (how many backends a drain must leave
-    up) and `backends`: id to address, state (`up`, `down`,
-    `drained`), in_flight and health.
+    or `off`) and `services`: name to `alert` (None or reason, by, at, door), `monitor` (state and
+    what it said) and `tracks`: name to `weight_declared` and `weight_effective` (percent), `min_available`
+    (how many backends a drain must leave up) and `backends`: id to address, state (`up`, `down`, `drained`),
+    in_flight and health.
 
     Raises CommandExecutionError if the balancer does not answer.
     """
