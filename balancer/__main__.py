@@ -52,6 +52,9 @@ def main() -> int:
     except (OSError, ValueError) as error:
         print(f"balancer: {error}", file=sys.stderr)
         return 2
+    if tokens.mistake is not None:
+        log.error("%s; starting without alert tokens", tokens.mistake)
+        mistakes = "; ".join(filter(None, (mistakes, tokens.mistake)))
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         supervisor = Supervisor(args.config, loaded, listeners, tokens, mistakes)
         return runner.run(serve(supervisor, tokens, admin, alert))

@@ -46,7 +46,7 @@ class Supervisor:
         tokens: Tokens,
         error: str | None = None,
     ) -> None:
-        """`error` says why not the file at `path` but its last good version was loaded."""
+        """`error` says why not the file at `path` but its last good version was loaded, or not all tokens."""
         self._path = path
         self._tokens = tokens
         self.config = loaded
@@ -68,7 +68,7 @@ class Supervisor:
     async def start(self) -> None:
         """Start checks, workers and doors; returns when requests are answered."""
         self.state.load()
-        if self.config_error is None:
+        if self._seen[0] == self.config.raw:
             self._keep_last_good()
         await self.checks.follow(self.config)
         await self.checks.first_answers(FIRST_HEALTH_SECONDS)

@@ -29,10 +29,18 @@ class Tokens:
     """The tokens in force."""
 
     def __init__(self, admin_file: Path, alert_file: Path | None) -> None:
-        """Read the tokens. Raises TokenError if there is no admin token: nobody runs without one."""
+        """
+        Read the tokens. Raises TokenError if there is no admin token: nobody runs without one. With a bad
+        file of alert tokens users are served all the same, and `mistake` says why no host has its token.
+        """
         self._admin_file, self._alert_file = admin_file, alert_file
+        self.mistake: str | None = None
         self.raw_at_start = self.raw()
-        self._known = self.read()
+        try:
+            self._known = self.read()
+        except TokenError as error:
+            self._known = Known(read_admin_token(admin_file), {})
+            self.mistake = str(error)
 
     def read(self) -> Known:
         """What the files hold now; nothing is in force by it. Raises TokenError."""

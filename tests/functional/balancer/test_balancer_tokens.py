@@ -180,7 +180,20 @@ def test_a_reload_is_audited_if_it_changed_something(shop):
     assert OTHER not in shop.said()
 
 
-def test_the_balancer_does_not_start_with_a_bad_token(shop):
+def test_with_bad_alert_tokens_it_starts_without_them_and_says_so(shop):
+    shop.stop()
+    write_alert(shop, "{half")
+    shop.start().wait_for_backends()
+    assert "alert.tokens.json: not JSON" in error(shop)
+    assert "starting without alert tokens" in shop.said()
+    assert knock(shop, MONITOR_TOKEN) == 401
+    assert shop.served_by(5) == {"stable-1": 5}
+    write_alert(shop, json.dumps({"canary-1": MONITOR_TOKEN}))
+    wait_until(lambda: knock(shop, MONITOR_TOKEN) == 200, "the good file is taken over")
+    assert error(shop) is None
+
+
+def test_the_balancer_does_not_start_with_a_bad_admin_token(shop):
     shop.stop()
     write_admin(shop, "two words")
     shop.start(wait=False)

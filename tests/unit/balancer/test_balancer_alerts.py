@@ -7,7 +7,7 @@ import pytest
 
 from balancer import redisdoor
 from balancer.alerts import ANY, Alert, State, clean, now
-from balancer.tokens import Tokens
+from balancer.tokens import TokenError, Tokens
 
 BAD = Alert("errors", "canary-1", "2026-11-24T12:00:00Z", "http")
 
@@ -200,12 +200,16 @@ def test_nobody_runs_without_an_admin_token(tmp_path, admin):
         Tokens(tmp_path / "none", None)
 
 
-@pytest.mark.parametrize("alert", ["", "[]", '{"a": 1}', '"x"'])
+@pytest.mark.parametrize("alert", ["", "[]", '{"a": 1}', '"x"', "[" * 100_000, "\x00"])
 def test_a_file_of_alert_tokens_that_is_none_is_refused(tmp_path, alert):
-    with pytest.raises(ValueError, match="alert: "):
-        make_tokens(tmp_path, alert=alert)
+    tokens = make_tokens(tmp_path, alert=alert)
+    assert f"{tmp_path}/alert: " in tokens.mistake
+    assert tokens.holder("Bearer secret") == "admin"
+    with pytest.raises(TokenError, match="alert: "):
+        tokens.read()
 
 
 def test_no_host_becomes_admin_by_its_name(tmp_path):
-    with pytest.raises(ValueError, match="a host cannot be called 'admin'"):
-        make_tokens(tmp_path, alert='{"admin": "mine"}')
+    tokens = make_tokens(tmp_path, alert='{"admin": "mine"}')
+    assert "a host cannot be called 'admin'" in tokens.mistake
+    assert tokens.holder("Bearer mine") is None
