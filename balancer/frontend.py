@@ -22,8 +22,8 @@ if TYPE_CHECKING:
 # Closing with this set sends a reset.
 LINGER_NOT = struct.pack("ii", 1, 0)
 # How a request begins, after at most one empty line (RFC 9112, 2.2). The parser would let more pass: several
-# spaces, bare line ends before it, RTSP.
-LINE = re.compile(rb"(?:\r\n)?[A-Z-]+ [!-~]+ HTTP/[0-9]\.[0-9]\r\n")
+# spaces, bare line ends before it, RTSP, other versions.
+LINE = re.compile(rb"(?:\r\n)?[A-Z-]+ [!-~]+ HTTP/1\.[01]\r\n")
 # A part of that, the rest of which may still come.
 LINE_BEGUN = re.compile(rb"(?:\r\n)?(?:[A-Z-]+(?: (?:[!-~]+(?: [!-~]*)?)?)?)?\r?")
 # What a chunk's size and line ends may cost, whatever its data.
@@ -186,8 +186,6 @@ class Client(asyncio.Protocol):
         request.version = self._parser.get_http_version()
         self._left = 0
         try:
-            if request.version not in ("1.1", "1.0"):
-                raise BadRequest(400, "want HTTP/1.1 or 1.0")
             request.check()
             if self._head_bytes > limits.MAX_HEAD_BYTES:
                 raise BadRequest(431, "head too large")

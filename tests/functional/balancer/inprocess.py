@@ -39,7 +39,8 @@ class Wire(asyncio.Transport):
     def __init__(self, loop, protocol, take):
         super().__init__({"peername": (ADDRESS.decode(), 1)})
         self._loop, self._protocol, self._take = loop, protocol, take
-        self.reading, self.ended = True, False
+        # Nothing more is written; both directions are closed.
+        self.reading, self.ended, self.closed = True, False, False
 
     def write(self, data):
         if not self.ended:
@@ -52,11 +53,11 @@ class Wire(asyncio.Transport):
         self.ended = True
 
     def is_closing(self):
-        return self.ended
+        return self.closed
 
     def close(self):
-        if not self.ended:
-            self.ended = True
+        if not self.closed:
+            self.ended = self.closed = True
             self._loop.call_soon(self._protocol.connection_lost, None)
 
     abort = close

@@ -77,6 +77,7 @@ LINES = {
     "CONNECT with a path": head(b"CONNECT / HTTP/1.1"),
     "CONNECT with a length": head(b"CONNECT shop.test:80 HTTP/1.1", b"Content-Length: 3") + b"abc",
     "HTTP/2's preface": b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n",
+    "HTTP/2's preface, a part of it": b"PRI * HTTP/2.0\r\n\r\nSM\r\n",
     "HTTP/2's method in HTTP/1.1": head(b"PRI * HTTP/1.1"),
     "no version": head(b"GET /"),
     "HTTP/0.9": b"GET /\r\n\r\n",
@@ -627,6 +628,12 @@ PASSED = {
     "a Connection that names the Host": _got(b"Connection: Host"),
     "a Connection that names the coding": _posted(
         CHUNKED, b"Connection: Transfer-Encoding", body=b"3\r\nabc\r\n0\r\n\r\n", means=b"abc"
+    ),
+    "who asked before": _got(
+        b"X-Forwarded-For: 10.1.1.1, 10.2.2.2",
+        b"x-forwarded-for: 10.3.3.3",
+        b"X-Forwarded-Proto: https",
+        has=((b"x-forwarded-proto", b"http"),),
     ),
     "names disguised for applications": _got(
         b"Content_Length: 3",

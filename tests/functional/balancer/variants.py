@@ -34,6 +34,7 @@ WORDS = [
     b"3\r\nabc\r\n",
     b"ffffffffffffffff",
     b"X_Forwarded_For: 1\r\n",
+    b"X-Forwarded-For: 1\r\n",
     GET,
     SMUGGLED,
 ]
