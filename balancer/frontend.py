@@ -22,8 +22,8 @@ if TYPE_CHECKING:
 # Closing with this set sends a reset.
 LINGER_NOT = struct.pack("ii", 1, 0)
 # How a request begins, after at most one empty line (RFC 9112, 2.2). The parser would let more pass: several
-# spaces, bare line ends before it, RTSP, other versions.
-LINE = re.compile(rb"(?:\r\n)?[A-Z-]+ [!-~]+ HTTP/1\.[01]\r\n")
+# spaces, bare line ends before it, RTSP, other versions; and of HTTP/2's preface it would wait for the rest.
+LINE = re.compile(rb"(?:\r\n)?(?!PRI )[A-Z-]+ [!-~]+ HTTP/1\.[01]\r\n")
 # A part of that, the rest of which may still come.
 LINE_BEGUN = re.compile(rb"(?:\r\n)?(?:[A-Z-]+(?: (?:[!-~]+(?: [!-~]*)?)?)?)?\r?")
 # What a chunk's size and line ends may cost, whatever its data.

@@ -63,3 +63,10 @@ def seeds_of_parsing():
 
 def test_no_bytes_are_read_otherwise_than_an_independent_parser_reads_them(tmp_path):
     fuzz("fuzz_parsing.py", tmp_path, seeds_of_parsing())
+
+
+def test_no_story_of_tables_and_failures_sends_a_request_where_it_must_not_go(tmp_path):
+    seeds = [
+        bytes([n % 256 for n in range(start, start + 200, step)]) for start in (0, 90) for step in (1, 3, 7)
+    ]
+    fuzz("fuzz_routing.py", tmp_path, seeds)

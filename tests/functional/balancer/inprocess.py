@@ -7,6 +7,7 @@ Everything is the balancer's own but the transports and the backend, which is h1
 import asyncio
 import dataclasses
 import re
+import time
 
 import httptools
 from reading import Reader, read
@@ -162,6 +163,28 @@ class Front:
         await asyncio.sleep(0)
         self.worker.access_log.flush()
         return outcome
+
+    def drip(self, pieces, seconds):
+        """Pieces that come so many seconds apart; the answer, and after which piece the end came, if any."""
+        return self.loop.run_until_complete(self._drip(pieces, seconds))
+
+    async def _drip(self, pieces, seconds):
+        self.worker.pool = Backends(self.loop)
+        now, self.worker.clock = self.worker.clock(), lambda: now
+        client, answer, ended = self._client(), bytearray(), None
+        wire = Wire(self.loop, client, answer.extend)
+        client.connection_made(wire)
+        for number, piece in enumerate(pieces):
+            client.data_received(piece)
+            now += seconds
+            client.check_time(now)
+            if wire.ended:
+                ended = number
+                break
+        self.worker.clock = time.monotonic
+        wire.close()
+        await asyncio.sleep(0)
+        return bytes(answer), ended
 
     @staticmethod
     def _is_answering(client):

@@ -78,6 +78,7 @@ LINES = {
     "CONNECT with a length": head(b"CONNECT shop.test:80 HTTP/1.1", b"Content-Length: 3") + b"abc",
     "HTTP/2's preface": b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n",
     "HTTP/2's preface, a part of it": b"PRI * HTTP/2.0\r\n\r\nSM\r\n",
+    "HTTP/2's preface as HTTP/1.0, a part of it": b"PRI * HTTP/1.0\r\n\r\nSM\r\n",
     "HTTP/2's method in HTTP/1.1": head(b"PRI * HTTP/1.1"),
     "no version": head(b"GET /"),
     "HTTP/0.9": b"GET /\r\n\r\n",

@@ -4,7 +4,7 @@ import random
 
 import pytest
 from inprocess import Front, check
-from parsing_cases import PASSED, REFUSED, REFUSED_AFTER_A_GOOD_ONE
+from parsing_cases import GET, PASSED, REFUSED, REFUSED_AFTER_A_GOOD_ONE
 from variants import pieces, variants
 
 SEED = 20261124
@@ -64,3 +64,23 @@ def test_variants_mean_the_same_to_the_backend(front, part):
     # Neither of the two may be all there is.
     assert passed > 100
     assert refused > 100
+
+
+# A request that comes too slowly.
+
+
+@pytest.mark.parametrize("head", [b"GET /" + b"a" * 100, GET[:-2] + b"X: a\r\n" * 30, b"\r\n" + GET[:20]])
+def test_a_head_that_comes_byte_by_byte_is_answered_408_after_ten_seconds(front, head):
+    answer, ended = front.drip(cut(head, 1), seconds=1)
+    assert answer.startswith(b"HTTP/1.1 408 ")
+    assert 9 <= ended <= 12
+
+
+def test_an_empty_line_alone_is_no_request_that_could_be_late(front):
+    assert front.drip([b"\r\n"], seconds=11) == (b"", None)
+
+
+def test_requests_that_come_whole_are_never_late(front):
+    answer, ended = front.drip([GET] * 5, seconds=9)
+    assert ended is None
+    assert b"408" not in answer
