@@ -54,6 +54,7 @@ class Exchange:
         "_connecting",
         "_counted",
         "_failure",
+        "_held",
         "_last",
         "_tried",
         "backend",
@@ -77,6 +78,8 @@ class Exchange:
         self.over = False
         self.ends_with_connection = False
         self._chunk = False
+        # The response's head, until there is something of its body to go with it.
+        self._held = b""
         self._tried: list[Backend] = []
         self._counted = False
         self._failure = "no backend can serve this now"
@@ -165,8 +168,9 @@ class Exchange:
         self, status: int, headers: list[tuple[bytes, bytes]], unsized_body: bool, unframed: bool
     ) -> None:
         """
-        Send the response's head, framed for the client's connection. `unsized_body`: a body follows whose
-        length is not known; `unframed`: it ends with the backend's connection.
+        Make the response's head, framed for the client's connection; it goes out with the first part of the
+        body, or by `flush`. `unsized_body`: a body follows whose length is not known; `unframed`: it ends
+        with the backend's connection.
         """
         self.status = status
         self.head_sent = True
@@ -181,18 +185,26 @@ class Exchange:
         if not self.request.keep_alive or not self.request.complete or self.client.worker.stopping:
             self.request.keep_alive = False
             extra.append(b"Connection: close\r\n")
-        self.client.write(head_bytes(status, end_to_end(headers), extra))
+        self._held = head_bytes(status, end_to_end(headers), extra)
 
     def response_body(self, data: bytes) -> None:
         """Pass a part of the body on."""
         self.bytes_out += len(data)
         if self._chunk:
-            self.client.write(b"%x\r\n%b\r\n" % (len(data), data))
-        else:
-            self.client.write(data)
+            data = b"%x\r\n%b\r\n" % (len(data), data)
+        if self._held:
+            data, self._held = self._held + data, b""
+        self.client.write(data)
+
+    def flush(self) -> None:
+        """Nothing more came for now: a head that waits for its body goes out alone."""
+        if self._held:
+            head, self._held = self._held, b""
+            self.client.write(head)
 
     def response_end(self) -> None:
         """The response is whole."""
+        self.flush()
         if self._chunk:
             self.client.write(b"0\r\n\r\n")
         self.upstream = None

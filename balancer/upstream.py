@@ -72,6 +72,8 @@ class Upstream(asyncio.Protocol):
             # None if the client broke off meanwhile.
             if not exchange.over:
                 exchange.upstream_failed("the backend sent no valid HTTP")
+        else:
+            exchange.flush()
 
     def _finish(self, exchange: Exchange) -> None:
         """Keep the connection for another request if that is safe, and end the exchange."""

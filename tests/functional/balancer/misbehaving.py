@@ -174,6 +174,16 @@ class Backend:
         writer.write(b"-last")
         return True
 
+    async def say_stream(self, seen, reader, writer):
+        """A head alone, a part of the body once the gate is open, and no end."""
+        framing = {"length": "Content-Length: 99\r\n", "chunks": "Transfer-Encoding: chunked\r\n", "none": ""}
+        event = b"data: 1\n\n"
+        writer.write(f"HTTP/1.1 200 OK\r\n{framing[seen.query['framing']]}\r\n".encode())
+        await self.gate.wait()
+        writer.write(b"%x\r\n%b\r\n" % (len(event), event) if seen.query["framing"] == "chunks" else event)
+        await reader.read(1)
+        return False
+
     async def say_pause(self, seen, reader, writer):
         await asyncio.sleep(float(seen.query["seconds"]))
         return await self.answer(writer, 200, self.name.encode())

@@ -6,7 +6,7 @@ import socket
 import threading
 
 import pytest
-from running import PATIENCE, wait_until
+from running import PATIENCE, read_until, wait_until
 
 MEGABYTES = 200
 # A worker at rest has 30 to 40 MB; a buffered body would come on top.
@@ -56,6 +56,20 @@ def test_a_large_download_streams(shop):
     connection.close()
     assert got == MEGABYTES * 2**20
     assert max(seen) < MAX_WORKER_MB
+
+
+@pytest.mark.parametrize("framing", ["length", "chunks", "none"])
+def test_a_head_and_each_event_reach_the_client_before_what_follows_them(backend, balancer, framing):
+    one = backend("stable-1")
+    shop = balancer(tracks={"stable": [one]})
+    with shop.connect() as line:
+        line.sendall(b"GET /stream?framing=" + framing.encode() + b" HTTP/1.1\r\nHost: x\r\n\r\n")
+        head = read_until(line, b"\r\n\r\n")
+        assert head.startswith(b"HTTP/1.1 200 OK\r\n")
+        assert head.endswith(b"\r\n\r\n")
+        one.open_gate()
+        assert read_until(line, b"data: 1\n\n")
+        one.stop()
 
 
 def test_an_upload_to_a_backend_that_does_not_read_is_held_back(backend, balancer):
