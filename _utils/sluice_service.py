@@ -51,8 +51,10 @@ class ServiceView:
         weights = (pillar.get("traffic") or {}).get(self.name)
         if not isinstance(weights, dict):
             raise ReleaseError(f"Pillar has no weights in traffic:{self.name} for {balancer}; add them.")
-        return {track: round(weight, 3) if isinstance(weight, float) else weight
-                for track, weight in weights.items()}
+        return {
+            track: round(weight, 3) if isinstance(weight, float) else weight
+            for track, weight in weights.items()
+        }
 
     def drain_everywhere(self) -> str:
         """Drain each canary at each balancer and read it back; trouble is raised after all were tried."""
