@@ -21,10 +21,10 @@ if TYPE_CHECKING:
 
 # Closing with this set sends a reset.
 LINGER_NOT = struct.pack("ii", 1, 0)
-# How a request begins, after at most one empty line (RFC 9112, 2.2). The parser would let more pass: several
-# spaces, bare line ends before it, RTSP, other versions; and of HTTP/2's preface it would wait for the rest.
-LINE = re.compile(rb"(?:\r\n)?(?!PRI )[A-Z-]+ [!-~]+ HTTP/1\.[01]\r\n")
-# A part of that, the rest of which may still come.
+# How a request begins. The parser would let more pass: several spaces, bare line ends before it, RTSP, other
+# versions; and of HTTP/2's preface (PRI) it would wait for the rest.
+LINE = re.compile(rb"(?:[A-OQ-Z-]|P(?!RI ))[A-Z-]*+ [!-~]++ HTTP/1\.[01]\r\n")
+# A part of that, the rest of which may still come, after at most one empty line (RFC 9112, 2.2).
 LINE_BEGUN = re.compile(rb"(?:\r\n)?(?:[A-Z-]+(?: (?:[!-~]+(?: [!-~]*)?)?)?)?\r?")
 # What a chunk's size and line ends may cost, whatever its data.
 CHUNK_BYTES = 16
@@ -96,7 +96,9 @@ class Client(asyncio.Protocol):
         start, size = 0, len(data)
         self._line = b""
         while start < size and self._refused is None:
-            if self._reading is None and not LINE.match(data, start):
+            if self._reading is None and not (
+                LINE.match(data, start) or (data.startswith(b"\r\n", start) and LINE.match(data, start + 2))
+            ):
                 self._begin_later(data[start:])
                 return
             end = self._end(data, start)

@@ -23,9 +23,8 @@ HOP_BY_HOP = frozenset(
     )
 )
 IDEMPOTENT = frozenset((b"GET", b"HEAD", b"OPTIONS", b"PUT", b"DELETE", b"TRACE"))
-HOST = re.compile(
-    rb"(?:(?:[A-Za-z0-9._~!$&'()*+,;=-]|%[0-9A-Fa-f]{2})*|\[[0-9A-Fa-f:.]+\])(?::([0-9]{1,5}))?"
-)
+NAME = rb"[A-Za-z0-9._~!$&'()*+,;=-]*+"
+HOST = re.compile(rb"(?:%b(?:%%[0-9A-Fa-f]{2}%b)*+|\[[0-9A-Fa-f:.]+\])(?::([0-9]{1,5}))?" % (NAME, NAME))
 MAX_PORT = 65535
 LENGTH = re.compile(rb"[0-9]{1,18}")
 REQUEST_ID = re.compile(rb"[A-Za-z0-9._-]{1,128}")
@@ -131,7 +130,7 @@ class Request:
             raise BadRequest(400, "want exactly one Host")
         self.host = hosts[0] if hosts else b""
         found = HOST.fullmatch(self.host)
-        if not found or int(found.group(1) or 0) > MAX_PORT:
+        if not found or (found[1] and int(found[1]) > MAX_PORT):
             raise BadRequest(400, "bad Host")
 
     def _check_target(self) -> None:
