@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from balancer import limits
 from balancer.request import Request
 from balancer.routes import Backend
-from balancer.upstream import Upstream, end_to_end
+from balancer.upstream import Upstream
 
 if TYPE_CHECKING:
     from balancer.frontend import Client
@@ -159,33 +159,30 @@ class Exchange:
 
     # The way back.
 
-    def interim(self, status: int, headers: list[tuple[bytes, bytes]]) -> None:
+    def interim(self, status: int, lines: list[bytes]) -> None:
         """A 1xx response goes on to clients that know them."""
         if self.request.version == "1.1" and status != 101:
-            self.client.write(head_bytes(status, end_to_end(headers), []))
+            self.client.write(head_bytes(status, lines))
 
-    def response_head(
-        self, status: int, headers: list[tuple[bytes, bytes]], unsized_body: bool, unframed: bool
-    ) -> None:
+    def response_head(self, status: int, lines: list[bytes], unsized_body: bool, unframed: bool) -> None:
         """
         Make the response's head, framed for the client's connection; it goes out with the first part of the
-        body, or by `flush`. `unsized_body`: a body follows whose length is not known; `unframed`: it ends
-        with the backend's connection.
+        body, or by `flush`. `lines`: its end-to-end headers; `unsized_body`: a body follows whose length is
+        not known; `unframed`: it ends with the backend's connection.
         """
         self.status = status
         self.head_sent = True
-        extra: list[bytes] = []
         if unsized_body:
             self.ends_with_connection = unframed
             if self.request.version == "1.1":
                 self._chunk = True
-                extra.append(b"Transfer-Encoding: chunked\r\n")
+                lines.append(b"Transfer-Encoding: chunked\r\n")
             else:
                 self.request.keep_alive = False
         if not self.request.keep_alive or not self.request.complete or self.client.worker.stopping:
             self.request.keep_alive = False
-            extra.append(b"Connection: close\r\n")
-        self._held = head_bytes(status, end_to_end(headers), extra)
+            lines.append(b"Connection: close\r\n")
+        self._held = head_bytes(status, lines)
 
     def response_body(self, data: bytes) -> None:
         """Pass a part of the body on."""
@@ -299,21 +296,17 @@ class Exchange:
         self.client.exchange_over(self)
 
 
-def head_bytes(status: int, headers: list[tuple[bytes, bytes]], extra: list[bytes]) -> bytes:
+def head_bytes(status: int, lines: list[bytes]) -> bytes:
     """A response's head."""
-    parts = [b"HTTP/1.1 %d %b\r\n" % (status, REASONS.get(status, b""))]
-    parts.extend([b"%b: %b\r\n" % header for header in headers])
-    parts.extend(extra)
-    parts.append(b"\r\n")
-    return b"".join(parts)
+    return b"HTTP/1.1 %d %b\r\n%b\r\n" % (status, REASONS.get(status, b""), b"".join(lines))
 
 
 def own_answer(status: int, why: str, keep_alive: bool, head_only: bool = False) -> bytes:
     """A short text answer of the balancer itself."""
     body = f"{status} {REASONS[status].decode()}: {why}\n".encode()
-    extra = [b"Content-Type: text/plain; charset=utf-8\r\n", b"Content-Length: %d\r\n" % len(body)]
+    lines = [b"Content-Type: text/plain; charset=utf-8\r\n", b"Content-Length: %d\r\n" % len(body)]
     if status == 503:
-        extra.append(b"Retry-After: 1\r\n")
+        lines.append(b"Retry-After: 1\r\n")
     if not keep_alive:
-        extra.append(b"Connection: close\r\n")
-    return head_bytes(status, [], extra) + (b"" if head_only else body)
+        lines.append(b"Connection: close\r\n")
+    return head_bytes(status, lines) + (b"" if head_only else body)

@@ -27,6 +27,7 @@ class Route:
         self.name = name
         self.weights: dict[str, float] = {}
         self.tracks: dict[str, list[Backend]] = {}
+        self._usable: dict[str, list[Backend]] = {}
         self._shares = policy.Shares()
         self._turns: dict[str, int] = {}
         self._clock = clock
@@ -43,7 +44,8 @@ class Route:
                 backend = before.pop(key, None) or Backend(backend_id, track, host, port)
                 backend.usable = told["state"] == "up"
                 self.tracks[track].append(backend)
-        usable = {track: any(b.usable for b in backends) for track, backends in self.tracks.items()}
+        self._usable = {track: [b for b in backends if b.usable] for track, backends in self.tracks.items()}
+        usable = {track: bool(backends) for track, backends in self._usable.items()}
         self.weights = policy.effective_weights(table["weights"], table["alert"], usable)
         for backend in before.values():
             backend.usable = False
@@ -72,7 +74,11 @@ class Route:
         return backend.usable and (backend.track == policy.STABLE or self.weights.get(backend.track, 0.0) > 0)
 
     def _among(self, track: str, tried: Collection[Backend]) -> Backend | None:
-        candidates = [b for b in self.tracks.get(track, ()) if b.usable and b not in tried]
+        usable = self._usable.get(track, [])
+        if len(usable) == 1:
+            # Suspect or not: there is no other.
+            return None if usable[0] in tried else usable[0]
+        candidates = [b for b in usable if b not in tried]
         if not candidates:
             return None
         now = self._clock()

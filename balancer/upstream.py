@@ -16,6 +16,16 @@ if TYPE_CHECKING:
     from balancer.exchange import Exchange
 
 
+# The headers of a response that say something about this hop; all others go on to the client.
+CODING, LENGTH, CONNECTION, HOP = range(4)
+SPECIAL = {
+    **dict.fromkeys(HOP_BY_HOP, HOP),
+    b"transfer-encoding": CODING,
+    b"content-length": LENGTH,
+    b"connection": CONNECTION,
+}
+
+
 class Upstream(asyncio.Protocol):
     """A connection to a backend."""
 
@@ -28,18 +38,27 @@ class Upstream(asyncio.Protocol):
         self.idle_since = 0.0
         self.closed = False
         self._pool: Pool | None = None
+        self._held = False
         self._fresh_parser()
 
     def _fresh_parser(self) -> None:
         self._parser: Any = httptools.HttpResponseParser(self)
-        self._headers: list[tuple[bytes, bytes]] = []
         self._head_bytes = 0
-        self._in_head = True
+        self._fresh_head()
         # The response is there, to the last byte, and whether the backend takes another request after it.
         self._whole = False
         self._keep = False
         # Something came after it.
         self._stray = False
+
+    def _fresh_head(self) -> None:
+        self._in_head = True
+        # Lines for the client.
+        self._lines: list[bytes] = []
+        # The coding for this hop, empty if there is none, and whether the length is told.
+        self._coding, self._sized = b"", False
+        # What Connection names.
+        self._options: set[bytes] = set()
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self.transport = transport  # type: ignore[assignment]
@@ -89,21 +108,40 @@ class Upstream(asyncio.Protocol):
     def hold(self) -> None:
         """Read no further for now: the client does not take it."""
         if not self.transport.is_closing():
+            self._held = True
             self.transport.pause_reading()
 
     def go_on(self) -> None:
-        if not self.transport.is_closing():
+        if self._held and not self.transport.is_closing():
+            self._held = False
             self.transport.resume_reading()
 
     # Called by the parser, only from data_received.
 
     def on_message_begin(self) -> None:
-        self._headers = []
-        self._in_head = True
+        self._fresh_head()
         self._stray = self._stray or self._whole
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        self._headers.append((name, value))
+        # Trailers arrive here as well: they are for this hop and end with it.
+        if not self._in_head:
+            return
+        special = SPECIAL.get(name.lower())
+        if special is None:
+            self._lines.append(b"%b: %b\r\n" % (name, value))
+        elif special == LENGTH:
+            self._sized = True
+            self._lines.append(b"%b: %b\r\n" % (name, value))
+        elif special == CODING:
+            self._coding += value.strip().lower()
+        elif special == CONNECTION and value != b"keep-alive":
+            self._options |= connection_options([(name, value)])
+
+    def _end_to_end(self) -> list[bytes]:
+        """The lines that go on to the client: but for those of headers that Connection names."""
+        if not self._options:
+            return self._lines
+        return [line for line in self._lines if line.partition(b":")[0].lower() not in self._options]
 
     def on_headers_complete(self) -> None:
         exchange = self.exchange
@@ -112,18 +150,17 @@ class Upstream(asyncio.Protocol):
         self._in_head = False
         status = self._parser.get_status_code()
         if status < 200:
-            exchange.interim(status, self._headers)
+            exchange.interim(status, self._end_to_end())
             return
-        coding, sized = framing(self._headers)
-        if coding not in (b"", b"chunked"):
+        if self._coding not in (b"", b"chunked"):
             # Nobody offered to take another coding than chunked (RFC 9112, 6.1), and it would be lost here.
             self._stray = True
             return
         # Only now does the parser know: after the end of a message it forgets.
         self._keep = self._parser.should_keep_alive()
         self._whole = exchange.request.method == b"HEAD" or status in (204, 304)
-        unframed = not coding and not sized
-        exchange.response_head(status, self._headers, not self._whole and not sized, unframed)
+        unframed = not self._coding and not self._sized
+        exchange.response_head(status, self._end_to_end(), not self._whole and not self._sized, unframed)
 
     def on_body(self, data: bytes) -> None:
         if self._whole:
@@ -196,7 +233,7 @@ class Pool:
             upstream.transport.close()
             return
         upstream.idle_since = self._loop.time()
-        upstream.transport.resume_reading()
+        upstream.go_on()
         idle.append(upstream)
 
     def forget(self, upstream: Upstream) -> None:
@@ -214,21 +251,3 @@ class Pool:
         for idle in self._idle.values():
             while idle and now - idle[0].idle_since > limits.UPSTREAM_IDLE_SECONDS:
                 idle.pop(0).transport.close()
-
-
-def framing(headers: list[tuple[bytes, bytes]]) -> tuple[bytes, bool]:
-    """A response's coding for this hop, empty if there is none, and whether it tells its length."""
-    coding, sized = b"", False
-    for name, value in headers:
-        lower = name.lower()
-        if lower == b"transfer-encoding":
-            coding += value.strip().lower()
-        elif lower == b"content-length":
-            sized = True
-    return coding, sized
-
-
-def end_to_end(headers: list[tuple[bytes, bytes]]) -> list[tuple[bytes, bytes]]:
-    """The headers that go on to the client."""
-    named = connection_options(headers)
-    return [(n, v) for n, v in headers if (lower := n.lower()) not in HOP_BY_HOP and lower not in named]

@@ -1,10 +1,12 @@
 """A response on its way back, read by a real parser, with the writes to the client taken down one by one."""
 
 import asyncio
+import random
 
 import pytest
 
 from balancer.frontend import Client
+from balancer.request import HOP_BY_HOP
 from balancer.upstream import Upstream
 from balancer.worker import Worker
 
@@ -153,3 +155,135 @@ def test_a_head_before_rubbish_is_never_passed_off_as_an_answer(pair):
     pair.ask()
     pair.answered(CHUNKED + b"zz\r\n")
     assert pair.client.transport.done[-1] == "abort"
+
+
+# Headers of responses.
+
+
+def passed_on(pair, *lines):
+    """The lines of a response's head that reach the client, without the length that is its last."""
+    length = b"Content-Length: 0"
+    pair.ask()
+    ((sent,),) = pair.answered(b"\r\n".join((b"HTTP/1.1 200 OK", *lines, length, b"\r\n")))
+    first, *told, last, empty, rest = sent.split(b"\r\n")
+    assert (first, last, empty, rest) == (b"HTTP/1.1 200 OK", length, b"", b"")
+    return told
+
+
+def test_headers_go_on_as_they_came_and_in_their_order(pair):
+    lines = [
+        b"Server: a",
+        b"Set-Cookie: a=b",
+        b"x-ODD-case: 1",
+        b"Set-Cookie: a=c",
+        b"X-Empty: ",
+        b"X-8: \xff%s",
+    ]
+    assert passed_on(pair, *lines) == lines
+
+
+@pytest.mark.parametrize(
+    ("lines", "kept"),
+    [
+        ([b"Connection: keep-alive", b"Keep-Alive: 5", b"A: 1"], [b"A: 1"]),
+        ([b"CONNECTION: x-hop", b"X-Hop: 1", b"A: 1"], [b"A: 1"]),
+        # Also after what it names, in another case, among others, with odd spaces, and more than once.
+        ([b"X-HOP: 1", b"A: 1", b"Connection: close,  x-Hop ,"], [b"A: 1"]),
+        ([b"Connection: a", b"A: 1", b"B: 1", b"C: 1", b"Connection: b"], [b"C: 1"]),
+        ([b"Connection: keep-alive, a", b"A: 1", b"Aa: 1"], [b"Aa: 1"]),
+        ([b"Connection: Keep-Alive", b"A: 1"], [b"A: 1"]),
+        # It cannot take away what frames the message.
+        ([b"Connection: content-length, host", b"Host: x"], [b"Host: x"]),
+        ([b"Upgrade: h2c", b"TE: trailers", b"Trailer: x", b"Proxy-Connection: close"], []),
+    ],
+)
+def test_headers_of_the_hop_end_here(pair, lines, kept):
+    assert passed_on(pair, *lines) == kept
+
+
+def expected(headers):
+    """The same by the letter of RFC 9110, 7.6.1, in as many passes as it takes."""
+    named = {
+        option.strip().lower()
+        for name, value in headers
+        if name.lower() == b"connection"
+        for option in value.split(b",")
+    }
+    dropped = HOP_BY_HOP | (named - {b"host", b"content-length"})
+    return [b"%b: %b" % header for header in headers if header[0].lower() not in dropped]
+
+
+def test_any_headers_in_any_order_go_on_as_the_letter_says(pair):
+    dice = random.Random(91107)
+    # Without what changes the framing or ends the connection, which is needed again.
+    hop = sorted(HOP_BY_HOP - {b"connection", b"transfer-encoding", b"upgrade", b"proxy-connection"})
+    names = [*hop, b"a", b"b", b"host", b"set-cookie"]
+    for _ in range(500):
+        headers = []
+        for name in dice.choices([*names, b"connection", b"connection"], k=dice.randrange(8)):
+            odd = dice.choice([bytes.lower, bytes.upper, bytes.title])
+            value = b", ".join(dice.choices([*names, b"content-length"], k=dice.randrange(1, 4)))
+            headers.append((odd(name), odd(value)))
+        assert passed_on(pair, *(b"%b: %b" % header for header in headers)) == expected(headers)
+
+
+def test_an_interim_answer_has_its_end_to_end_headers(pair):
+    pair.ask()
+    hints = b"HTTP/1.1 103 Early Hints\r\nConnection: x\r\nLink: </a.css>\r\nX: 1\r\nKeep-Alive: 5\r\n\r\n"
+    assert pair.answered(hints, SIZED) == [
+        [b"HTTP/1.1 103 Early Hints\r\nLink: </a.css>\r\n\r\n"],
+        [SIZED],
+    ]
+
+
+def test_a_response_knows_nothing_of_the_one_before_it(pair):
+    pair.ask()
+    pair.answered(b"HTTP/1.1 200 OK\r\nConnection: x\r\nA: 1\r\nContent-Length: 0\r\n\r\n")
+    pair.ask()
+    assert pair.answered(b"HTTP/1.1 200 OK\r\nX: 1\r\n\r\nhi") == [
+        [b"HTTP/1.1 200 OK\r\nX: 1\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nhi\r\n"]
+    ]
+
+
+def test_trailers_end_here_and_are_not_kept(pair):
+    pair.ask()
+    trailers = b"".join(b"X-%d: y\r\nTransfer-Encoding: x\r\n" % n for n in range(50))
+    assert pair.answered(CHUNKED + b"2\r\nhi\r\n", b"0\r\n" + trailers + b"\r\n") == [
+        [CHUNKED + b"2\r\nhi\r\n"],
+        [b"0\r\n\r\n"],
+    ]
+    assert len(pair.upstream._lines) == 1
+    pair.ask()
+    assert pair.answered(SIZED + b"again") == [[SIZED + b"again"]]
+
+
+# Back-pressure.
+
+
+def test_a_connection_is_kept_without_being_told_to_read_on(pair):
+    pair.ask()
+    pair.answered(SIZED + b"hello")
+    assert pair.upstream.transport.done == []
+    assert pair.worker.pool.take(pair.backend, 60) is pair.upstream
+
+
+def test_a_connection_that_was_held_reads_on_once_it_is_kept(pair):
+    pair.ask()
+    pair.answered(SIZED + b"he")
+    pair.client.pause_writing()
+    assert pair.upstream.transport.done == ["pause"]
+    pair.answered(b"llo")
+    assert pair.upstream.transport.done == ["pause", "resume"]
+    pair.client.resume_writing()
+    pair.ask()
+    pair.answered(SIZED + b"again")
+    assert pair.upstream.transport.done == []
+
+
+def test_a_connection_that_was_let_go_on_may_be_held_again(pair):
+    pair.ask()
+    pair.answered(SIZED + b"he")
+    for _ in range(2):
+        pair.client.pause_writing()
+        pair.client.resume_writing()
+    assert pair.upstream.transport.done == ["pause", "resume"] * 2

@@ -252,6 +252,26 @@ def test_a_suspect_is_left_alone_for_a_moment_if_there_is_another(route, clock):
     assert chosen(route) == {"s1": 50, "s2": 50}
 
 
+def test_a_suspect_that_is_the_only_one_is_used_all_the_same(route):
+    route.apply(table(weights=(100, 0), s2="down"))
+    one, two = route.tracks["stable"]
+    route.suspect(one)
+    assert chosen(route) == {"s1": 100}
+    assert route.choose([one]) is None
+    route.apply(table(weights=(100, 0)))
+    assert chosen(route) == {"s2": 100}
+    route.suspect(two)
+    assert set(chosen(route)) == {"s1", "s2"}
+
+
+def test_the_only_backend_of_a_track_is_not_tried_twice(route):
+    route.apply(table(weights=(50, 50), stable=("s1",)))
+    (one,), (canary,) = route.tracks["stable"], route.tracks["canary"]
+    assert route.choose([one]) is canary
+    assert route.choose([canary]) is one
+    assert route.choose([one, canary]) is None
+
+
 def test_a_new_table_keeps_what_is_known_of_backends_that_stay(route):
     route.apply(table())
     one = route.tracks["stable"][0]
