@@ -39,12 +39,18 @@ class Upstream(asyncio.Protocol):
         self.closed = False
         self._pool: Pool | None = None
         self._held = False
-        self._fresh_parser()
-
-    def _fresh_parser(self) -> None:
-        self._parser: Any = httptools.HttpResponseParser(self)
-        self._head_bytes = 0
+        # The parser came to the end of a message by itself, and nothing of it can be left in there.
+        self._ended = False
+        self._fresh()
         self._fresh_head()
+
+    def _fresh(self) -> None:
+        """Ready for the next response. A new parser costs as much as reading a small head: only if needed."""
+        if not self._ended:
+            self._parser: Any = httptools.HttpResponseParser(self)
+        self._ended = False
+        self._head_bytes = 0
+        self._in_head = True
         # The response is there, to the last byte, and whether the backend takes another request after it.
         self._whole = False
         self._keep = False
@@ -66,7 +72,7 @@ class Upstream(asyncio.Protocol):
     def begin(self, exchange: Exchange) -> None:
         """The next response on this connection is for this exchange."""
         self.exchange = exchange
-        self._fresh_parser()
+        self._fresh()
 
     def data_received(self, data: bytes) -> None:
         exchange = self.exchange
@@ -171,6 +177,8 @@ class Upstream(asyncio.Protocol):
     def on_message_complete(self) -> None:
         if self._parser.get_status_code() >= 200 and not self._stray:
             self._whole = True
+            # Not after chunks: to the parser their trailers may say that nothing can follow.
+            self._ended = self._sized and not self._coding
 
     # Called by the event loop.
 

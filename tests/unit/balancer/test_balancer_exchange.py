@@ -245,6 +245,31 @@ def test_a_response_knows_nothing_of_the_one_before_it(pair):
     ]
 
 
+LAST_ONES = {
+    "a length": (GET, SIZED + b"hello"),
+    "no body": (GET, b"HTTP/1.1 204 No Content\r\nX: y\r\n\r\n"),
+    "a length of nothing": (GET, b"HTTP/1.1 304 Not Modified\r\nContent-Length: 7\r\n\r\n"),
+    "HEAD": (GET.replace(b"GET", b"HEAD"), SIZED),
+    "HEAD with chunks": (GET.replace(b"GET", b"HEAD"), CHUNKED),
+    "chunks": (GET, CHUNKED + b"2\r\nhi\r\n0\r\n\r\n"),
+    "trailers": (GET, CHUNKED + b"2\r\nhi\r\n0\r\nX-Sum: 1\r\nSet-Cookie: a=b\r\n\r\n"),
+    "hints": (GET, b"HTTP/1.1 103 Early Hints\r\nX: y\r\n\r\n" + SIZED + b"hello"),
+    "an old server": (GET, SIZED.replace(b"/1.1", b"/1.0")[:-2] + b"Connection: keep-alive\r\n\r\nhello"),
+}
+
+
+@pytest.mark.parametrize("last", LAST_ONES.values(), ids=LAST_ONES)
+@pytest.mark.parametrize("cut", [False, True], ids=["at once", "byte by byte"])
+def test_a_response_is_read_right_whatever_came_before_it(pair, last, cut):
+    for request_, raw in (last, *LAST_ONES.values(), last):
+        pair.ask(request_)
+        pair.answered(*([raw[n : n + 1] for n in range(len(raw))] if cut else [raw]))
+        assert pair.upstream.exchange is None
+        assert pair.upstream.transport.done == []
+        pair.ask()
+        assert pair.answered(SIZED + b"again") == [[SIZED + b"again"]]
+
+
 def test_trailers_end_here_and_are_not_kept(pair):
     pair.ask()
     trailers = b"".join(b"X-%d: y\r\nTransfer-Encoding: x\r\n" % n for n in range(50))
