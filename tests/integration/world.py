@@ -10,14 +10,10 @@ import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
+from tests.support.ports import free_port
+
 ALERT_TOKEN = "not-a-secret-alert-token"
 REDIS_PASSWORD = "not-a-secret-redis-password"
-
-
-def free_port():
-    with socket.socket() as found:
-        found.bind(("127.0.0.1", 0))
-        return found.getsockname()[1]
 
 
 def wait_for(condition, seconds=20.0, what="a condition"):

@@ -5,6 +5,8 @@ import contextlib
 import threading
 from urllib.parse import parse_qs, urlsplit
 
+from tests.support.ports import free_port
+
 CHUNK = b"x" * 65536
 
 
@@ -63,16 +65,15 @@ class Backend:
         self._writers = set()
         self._tasks = set()
         self._server = None
-        self.port = 0
+        self.port = free_port()
 
     @property
     def address(self):
         return f"127.0.0.1:{self.port}"
 
     def start(self):
-        """Listen; on the same port as before when it is started again."""
+        """Listen, now or again."""
         self._server = self._loop.run(asyncio.start_server(self._serve, "127.0.0.1", self.port, limit=2**20))
-        self.port = self._server.sockets[0].getsockname()[1]
         return self
 
     def stop(self):
@@ -105,6 +106,9 @@ class Backend:
     # One connection.
 
     async def _serve(self, reader, writer):
+        if self._server is None:  # accepted while it stopped
+            writer.transport.abort()
+            return
         self.connections += 1
         self._writers.add(writer)
         task = asyncio.current_task()

@@ -4,7 +4,9 @@ import hashlib
 import subprocess
 
 import yaml
-from running import ROOT, free_port, wait_until
+from running import ROOT, wait_until
+
+from tests.support.ports import free_port
 
 DEFAULTS = yaml.safe_load((ROOT / "salt/redis/defaults.yaml").read_text())
 PASSWORDS = {name: f"password-of-{name}" for name in DEFAULTS["rules"]}

@@ -13,6 +13,8 @@ import threading
 import time
 from pathlib import Path
 
+from tests.support.ports import free_port
+
 ROOT = Path(__file__).parents[3]
 ADMIN_TOKEN = "admin-token-of-the-tests"
 MONITOR_TOKEN = "monitor-token-of-the-tests"
@@ -30,12 +32,6 @@ def wait_until(is_so, what, seconds=PATIENCE):
         if time.monotonic() > deadline:
             raise AssertionError(f"not so after {seconds:g} s: {what}")
         time.sleep(0.01)
-
-
-def free_port():
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
 
 
 class Answer:

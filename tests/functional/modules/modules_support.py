@@ -73,12 +73,6 @@ def answering(status=200, body=b"ok", head=b""):
     return answer
 
 
-def free_port():
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
-
-
 @contextlib.contextmanager
 def dead_port():
     """A port where nobody listens, and nobody can start to: it is bound."""

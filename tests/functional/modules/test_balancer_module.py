@@ -11,13 +11,14 @@ from modules_support import (
     PATIENCE,
     answering,
     dead_port,
-    free_port,
     request,
     response,
     serving,
     wait_until,
 )
 from salt.exceptions import CommandExecutionError, SaltInvocationError
+
+from tests.support.ports import free_port
 
 REPO = Path(__file__).resolve().parents[3]
 TOKEN = "swordfish-of-the-tests"
