@@ -150,10 +150,14 @@ class Supervisor:
 
     async def _from_redis(self, service: str, alert: Alert) -> None:
         if service in self.config.services:
-            try:
-                await self.raise_alert(service, alert)
-            except OSError as error:
-                log.error("the alert for %s is in force, but not on disk: %s", service, error)
+            await self._raise_unasked(service, alert)
+
+    async def _raise_unasked(self, service: str, alert: Alert) -> None:
+        """`raise_alert` where nobody waits for the answer: a full disk is for the log."""
+        try:
+            await self.raise_alert(service, alert)
+        except OSError as error:
+            log.error("the alert for %s is in force, but not on disk: %s", service, error)
 
     async def clear_alert(self, service: str, by: str) -> bool:
         """End the alert of a service; True if there was one. Raises OSError, and it stands, if unwritten."""
@@ -335,10 +339,7 @@ class Supervisor:
         now = asyncio.get_running_loop().time()
         for service, reason in self.monitor.look(services.values(), alerted, rows, now):
             alert = Alert(alerts.clean(reason), "balancer", alerts.now(), "monitor")
-            try:
-                await self.raise_alert(service, alert)
-            except OSError as error:
-                log.error("the alert for %s is in force, but not on disk: %s", service, error)
+            await self._raise_unasked(service, alert)
 
     async def status(self) -> dict[str, Any]:
         """What the admin API tells; see docs/reference/balancer.md."""
