@@ -16,6 +16,10 @@ HEALTH = {
     "fall": 2,
 }
 
+# What else a service may have: it goes into the file as it is, and the balancer checks it.
+PASSED = ("monitor",)
+KNOWN = {"backend_port", "health", "listen", "min_available", "tracks", *PASSED}
+
 # How many backends of a track a drain must leave up.
 MIN_AVAILABLE = {"stable": 1, "canary": 0}
 
@@ -62,6 +66,9 @@ def services(settings: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:
     for name, told in sorted(table(settings.get("services"), "pillar balancer:services", "services").items()):
         where = f"pillar balancer:services:{name}"
         table(told, where, "listen, backend_port and tracks")
+        unknown = sorted(set(map(str, told)) - KNOWN)
+        if unknown:
+            raise ConfigError(f"{where}:{unknown[0]} is not known: want {', '.join(sorted(KNOWN))}")
         for key in ("listen", "backend_port", "tracks"):
             if told.get(key) is None:
                 raise ConfigError(f"{where}:{key} is missing. Put it into pillar")
@@ -91,7 +98,7 @@ def service(
             f"{name}: no address is known of any stable host ({told['tracks']['stable']}). "
             "Ask the hosts for them: salt '*' mine.update"
         )
-    monitor = {"monitor": dict(told["monitor"])} if told.get("monitor") else {}
+    passed = {key: told[key] for key in PASSED if told.get(key) not in (None, {}, [])}
     return {
         "listen": told["listen"],
         "weights": checked_weights(name, weights, tracks),
@@ -104,7 +111,7 @@ def service(
             }
             for track in tracks
         },
-        **monitor,
+        **passed,
     }
 
 

@@ -18,8 +18,9 @@ from tornado.web import Application
 
 from balancer import __version__, config
 from balancer.admin import MAX_BODY_BYTES, admin_application, alert_application
-from balancer.config import Address, Config, ConfigError
+from balancer.config import Config
 from balancer.limits import HEAD_SECONDS, IDLE_SECONDS
+from balancer.reader import Address, ConfigError
 from balancer.supervisor import Supervisor
 from balancer.tokens import Tokens
 

@@ -10,7 +10,7 @@ from tornado.web import Application, HTTPError, RequestHandler
 
 from balancer import exposition
 from balancer.alerts import Alert, clean, now
-from balancer.config import ConfigError
+from balancer.reader import ConfigError
 from balancer.supervisor import NotSpared, Supervisor, UnknownName
 from balancer.tokens import ADMIN, Tokens
 

@@ -7,7 +7,9 @@ import logging
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
-from balancer.config import Address, Config, Health
+from balancer.config import Config
+from balancer.reader import Address
+from balancer.services import Health
 
 log = logging.getLogger(__name__)
 

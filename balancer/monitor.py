@@ -9,8 +9,8 @@ from collections import deque
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
-from balancer.config import MonitorLimits, Service
 from balancer.counters import BUCKETS
+from balancer.services import MonitorLimits, Service
 
 OFF = "off"
 NO_DATA = "no data"

@@ -11,11 +11,13 @@ from typing import Any
 from balancer import alerts, config
 from balancer.alerts import Alert, State
 from balancer.channel import Message
-from balancer.config import Config, ConfigError, Service
+from balancer.config import Config
 from balancer.health import Checks
 from balancer.monitor import Monitor
 from balancer.policy import effective_weights
+from balancer.reader import ConfigError
 from balancer.redisdoor import RedisDoor
+from balancer.services import Service
 from balancer.tokens import TokenError, Tokens, read_bytes
 from balancer.workers import Workers
 

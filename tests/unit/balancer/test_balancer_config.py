@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from balancer import config
-from balancer.config import Address, ConfigError
+from balancer import config, reader
+from balancer.reader import Address, ConfigError
 
 GOOD = {
     "workers": 2,
@@ -214,7 +214,7 @@ def test_a_file_that_is_not_there_is_told(tmp_path):
     ],
 )
 def test_an_address_is_an_ip_and_a_port(text, wanted):
-    assert config.parse_address(text) == wanted
+    assert reader.parse_address(text) == wanted
 
 
 def test_an_address_reads_as_it_was_written():

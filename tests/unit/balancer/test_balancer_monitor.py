@@ -10,11 +10,12 @@ import pytest
 import sluice_balancer_config
 import yaml
 
-from balancer import config
+from balancer import config, reader
 from balancer.alerts import MAX_REASON
-from balancer.config import Address, Health, MonitorLimits, Service
 from balancer.counters import BUCKETS, Counters
 from balancer.monitor import ALERT, BROKEN, NO_DATA, OFF, OK, Counted, Monitor, Watch, counted, judge
+from balancer.reader import Address
+from balancer.services import Health, MonitorLimits, Service
 from balancer.workers import Workers
 
 UNSET = MonitorLimits(
@@ -350,7 +351,7 @@ def test_one_limit_is_enough_and_the_rest_has_defaults():
     ],
 )
 def test_limits_that_cannot_be_used_are_told_with_their_path(limits, said):
-    with pytest.raises(config.ConfigError) as refused:
+    with pytest.raises(reader.ConfigError) as refused:
         config.parse(file_with(limits))
     told = [line.removeprefix("$.services.shop.monitor") for line in refused.value.mistakes]
     assert any(said in line for line in told if line not in refused.value.mistakes), refused.value.mistakes

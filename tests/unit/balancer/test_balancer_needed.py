@@ -3,9 +3,10 @@
 import json
 
 import pytest
+import sluice_balancer_config
 
 from balancer import config
-from balancer.config import ConfigError
+from balancer.reader import ConfigError
 from balancer.supervisor import listed
 
 ADDRESSES = {f"shop-{number}": f"10.0.0.{number}:80" for number in range(1, 8)}
@@ -103,3 +104,9 @@ def test_many_backends_are_told_short():
     states = {f"shop-{number}": "up" for number in range(100)}
     assert listed(states).startswith("up: shop-0, shop-1, ")
     assert "shop-9 and 90 more; drained: none; down: none" in listed(states)
+
+
+def test_a_slip_in_a_services_pillar_is_named():
+    settings = {"services": {"shop": {"listen": "0.0.0.0:80", "backend_port": 1, "tracks": {}, "helth": {}}}}
+    with pytest.raises(sluice_balancer_config.ConfigError, match="shop:helth is not known: want"):
+        sluice_balancer_config.services(settings)

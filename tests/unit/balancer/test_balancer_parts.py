@@ -8,11 +8,12 @@ import pytest
 
 from balancer import limits
 from balancer.accesslog import AccessLog
-from balancer.config import Address, Health
 from balancer.counters import BUCKETS, RETRY_FLOOR, RETRY_RATIO, Counters
 from balancer.exposition import buckets, traffic
 from balancer.health import Condition
+from balancer.reader import Address
 from balancer.routes import Route
+from balancer.services import Health
 from balancer.workers import add_counters
 
 WHO = ("shop", "stable", "s1")
