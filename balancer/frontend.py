@@ -12,12 +12,13 @@ from typing import TYPE_CHECKING, Any
 import httptools
 
 from balancer import limits
-from balancer.exchange import Exchange, own_answer
+from balancer.answers import own_answer
+from balancer.exchange import Exchange
 from balancer.request import BadRequest, Request
 
 if TYPE_CHECKING:
+    from balancer.plane import Plane
     from balancer.routes import Route
-    from balancer.worker import Worker
 
 # Closing with this set sends a reset.
 LINGER_NOT = struct.pack("ii", 1, 0)
@@ -30,10 +31,10 @@ LINE_BEGUN = re.compile(rb"(?:\r\n)?(?:[A-Z-]+(?: (?:[!-~]+(?: [!-~]*)?)?)?)?\r?
 CHUNK_BYTES = 16
 
 
-class Client(asyncio.Protocol):
+class Client:
     """One client's connection."""
 
-    def __init__(self, worker: Worker, route: Route) -> None:
+    def __init__(self, worker: Plane, route: Route) -> None:
         self.worker, self.route = worker, route
         self.transport: asyncio.Transport = None  # type: ignore[assignment]
         self.address = b""

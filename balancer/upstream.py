@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 from collections import defaultdict
 from typing import TYPE_CHECKING, Any
 
@@ -26,7 +27,7 @@ SPECIAL = {
 }
 
 
-class Upstream(asyncio.Protocol):
+class Upstream:
     """A connection to a backend."""
 
     def __init__(self, loop: asyncio.AbstractEventLoop, backend: Backend) -> None:
@@ -228,9 +229,9 @@ class Pool:
     async def connect(self, backend: Backend) -> Upstream:
         """A new connection. Raises OSError or TimeoutError."""
         async with asyncio.timeout(limits.CONNECT_SECONDS):
-            _, upstream = await self._loop.create_connection(
-                lambda: Upstream(self._loop, backend), backend.host, backend.port
-            )
+            make: Any = functools.partial(Upstream, self._loop, backend)
+            upstream: Upstream
+            _, upstream = await self._loop.create_connection(make, backend.host, backend.port)
         upstream._pool = self
         return upstream
 

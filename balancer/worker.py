@@ -12,66 +12,30 @@ import os
 import signal
 import socket
 import sys
-import time
 from pathlib import Path
 from typing import Any
 
 import uvloop
 
 from balancer import channel, limits
-from balancer.accesslog import AccessLog
-from balancer.counters import Counters
-from balancer.exchange import Exchange
 from balancer.frontend import Client
+from balancer.plane import Plane
 from balancer.routes import Route
-from balancer.upstream import Pool
 
 TICK_SECONDS = 0.2
 
 
-class Worker:
+class Worker(Plane):
     """Everything one worker process knows."""
 
     def __init__(self, loop: asyncio.AbstractEventLoop, access_log: Path | None) -> None:
-        # Not the loop's own time, which stands still while callbacks run.
-        self.clock = time.monotonic
-        self.clients: set[Client] = set()
+        super().__init__(loop, access_log)
         self.routes: dict[str, Route] = {}
-        self.pool = Pool(loop)
-        self.metrics = Counters()
-        self.access_log = AccessLog(access_log)
         # Set once the first table is there and the supervisor knows of this worker.
         self.serving = asyncio.Event()
-        self.stopping = False
-        self._id_prefix = os.urandom(6).hex()
-        self._ids = 0
 
     def route(self, name: str) -> Route:
         return self.routes.setdefault(name, Route(name, self.clock))
-
-    def next_id(self) -> bytes:
-        self._ids += 1
-        return f"{self._id_prefix}{self._ids:08x}".encode()
-
-    def finished(self, exchange: Exchange) -> None:
-        """Count and log an exchange that ended."""
-        request, backend = exchange.request, exchange.backend
-        seconds = self.clock() - request.started
-        track, name = (backend.track, backend.id) if backend else ("none", "none")
-        service = exchange.client.route.name
-        self.metrics.finished(service, track, name, exchange.status, seconds)
-        self.access_log.add(
-            service=service,
-            track=track,
-            backend=name,
-            client=exchange.client.address.decode(),
-            method=request.method.decode("latin-1"),
-            path=request.path,
-            status=exchange.status,
-            bytes=exchange.bytes_out,
-            ms=seconds * 1000,
-            id=request.id.decode(),
-        )
 
     # Orders of the supervisor.
 
@@ -145,7 +109,8 @@ async def run(worker: Worker, end: socket.socket, listeners: dict[str, socket.so
     await asyncio.wait([orders, serving], return_when=asyncio.FIRST_COMPLETED)
     for name, listener in listeners.items():
         route = worker.route(name)
-        accept = functools.partial(Client, worker, route)
+        # Not a Protocol by inheritance: a compiled class cannot be.
+        accept: Any = functools.partial(Client, worker, route)
         servers.append(await loop.create_server(accept, sock=listener, backlog=4096))
     ticking = asyncio.ensure_future(worker.tick())
     while not orders.done() and not worker.stopping:

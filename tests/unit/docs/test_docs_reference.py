@@ -58,7 +58,7 @@ def test_every_metric_is_told():
 def test_every_field_of_the_access_log_is_told():
     finished = next(
         node
-        for node in ast.walk(tree("balancer/worker.py"))
+        for node in ast.walk(tree("balancer/plane.py"))
         if isinstance(node, ast.Call) and ast.unparse(node.func) == "self.access_log.add"
     )
     table = page("reference/balancer.md").partition("## Access log")[2].partition("\n## ")[0]

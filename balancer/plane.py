@@ -1,0 +1,57 @@
+"""What all connections of one worker share, and what is told of an exchange that ended."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from balancer.accesslog import AccessLog
+from balancer.counters import Counters
+from balancer.upstream import Pool
+
+if TYPE_CHECKING:
+    from balancer.exchange import Exchange
+    from balancer.frontend import Client
+
+
+class Plane:
+    """The part of a worker that every request meets."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop, access_log: Path | None) -> None:
+        # Not the loop's own time, which stands still while callbacks run.
+        self.clock: Callable[[], float] = time.monotonic
+        self.clients: set[Client] = set()
+        self.pool = Pool(loop)
+        self.metrics = Counters()
+        self.access_log = AccessLog(access_log)
+        self.stopping = False
+        self._id_prefix = os.urandom(6).hex()
+        self._ids = 0
+
+    def next_id(self) -> bytes:
+        self._ids += 1
+        return f"{self._id_prefix}{self._ids:08x}".encode()
+
+    def finished(self, exchange: Exchange) -> None:
+        """Count and log an exchange that ended."""
+        request, backend = exchange.request, exchange.backend
+        seconds = self.clock() - request.started
+        track, name = (backend.track, backend.id) if backend else ("none", "none")
+        service = exchange.client.route.name
+        self.metrics.finished(service, track, name, exchange.status, seconds)
+        self.access_log.add(
+            service=service,
+            track=track,
+            backend=name,
+            client=exchange.client.address.decode(),
+            method=request.method.decode("latin-1"),
+            path=request.path,
+            status=exchange.status,
+            bytes=exchange.bytes_out,
+            ms=seconds * 1000,
+            id=request.id.decode(),
+        )
