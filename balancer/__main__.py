@@ -46,7 +46,8 @@ def main() -> int:
         return 0
     try:
         tokens = Tokens(loaded.admin_token_file, loaded.alert_tokens_file)
-        listeners = {name: listen(service.listen) for name, service in loaded.services.items()}
+        addresses = {service.listen for service in loaded.services.values()}
+        listeners = {str(address): listen(address) for address in addresses}
         admin = listen(loaded.admin_listen)
         alert = listen(loaded.alert_listen) if loaded.alert_listen is not None else None
         loaded.state_dir.mkdir(parents=True, exist_ok=True)

@@ -24,6 +24,7 @@ REASONS = {
     409: b"Conflict",
     413: b"Content Too Large",
     414: b"URI Too Long",
+    421: b"Misdirected Request",
     429: b"Too Many Requests",
     431: b"Request Header Fields Too Large",
     499: b"Client Closed Request",

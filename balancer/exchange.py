@@ -33,12 +33,13 @@ class Exchange:
         "head_sent",
         "over",
         "request",
+        "route",
         "status",
         "upstream",
     )
 
     def __init__(self, client: Client, request: Request) -> None:
-        self.client, self.request = client, request
+        self.client, self.request, self.route = client, request, request.route
         self.backend: Backend | None = None
         self.upstream: Upstream | None = None
         self.status = 0
@@ -60,7 +61,7 @@ class Exchange:
     def start(self) -> None:
         """Choose a backend and send it the request; 503 if there is none."""
         self._release()
-        backend = self.client.route.choose(self._tried)
+        backend = self.route.choose(self._tried)
         if backend is None or len(self._tried) > 2:
             self._give_up()
             return
@@ -82,15 +83,15 @@ class Exchange:
         except (OSError, TimeoutError):
             self._connecting = None
             if not self.over:
-                self.client.route.suspect(backend)
+                self.route.suspect(backend)
                 self._failure = "no connection to the backend"
-                self.client.worker.metrics.retried(self.client.route.name)
+                self.client.worker.metrics.retried(self.route.name)
                 self.start()
             return
         self._connecting = None
         if self.over:
             upstream.transport.close()
-        elif self.client.route.serves(backend):
+        elif self.route.serves(backend):
             self._send(upstream)
         else:
             # While the connection was made an alert or a drain took effect: nothing new may begin there.
@@ -193,9 +194,9 @@ class Exchange:
             self.client.worker.pool.drop(upstream.backend)
             self._tried.clear()
         elif self.backend is not None:
-            self.client.route.suspect(self.backend)
-        if self.request.may_repeat() and self.client.worker.metrics.may_retry(self.client.route.name):
-            self.client.worker.metrics.retried(self.client.route.name)
+            self.route.suspect(self.backend)
+        if self.request.may_repeat() and self.client.worker.metrics.may_retry(self.route.name):
+            self.client.worker.metrics.retried(self.route.name)
             self.start()
         else:
             self._answer(502, why)

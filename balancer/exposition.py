@@ -11,6 +11,7 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Histo
 from prometheus_client.registry import Collector
 
 from balancer.counters import BUCKETS
+from balancer.hosts import NONE
 from balancer.monitor import STATES
 
 if TYPE_CHECKING:
@@ -60,6 +61,9 @@ def traffic(status: dict[str, Any], counters: dict[str, Any]) -> list[Metric]:
     # Requests that no backend could take are counted under `none`.
     named = [tuple(who) for *who, _ in backends(status)]
     named += [(service, "none", "none") for service in status["services"]]
+    if any(told["hosts"] for told in status["services"].values()):
+        # Requests whose Host no service has.
+        named.append((NONE, NONE, NONE))
     known = {" ".join((*who, code)) for who in named for code in CLASSES}
     sums: dict[tuple[str, str, str], list[float]] = {}
     for key in sorted(known | set(rows)):

@@ -17,8 +17,8 @@ from balancer.exchange import Exchange
 from balancer.request import BadRequest, Request
 
 if TYPE_CHECKING:
+    from balancer.hosts import Names
     from balancer.plane import Plane
-    from balancer.routes import Route
 
 # Closing with this set sends a reset.
 LINGER_NOT = struct.pack("ii", 1, 0)
@@ -34,8 +34,8 @@ CHUNK_BYTES = 16
 class Client:
     """One client's connection."""
 
-    def __init__(self, worker: Plane, route: Route) -> None:
-        self.worker, self.route = worker, route
+    def __init__(self, worker: Plane, names: Names) -> None:
+        self.worker, self.names = worker, names
         self.transport: asyncio.Transport = None  # type: ignore[assignment]
         self.address = b""
         self._parser: Any = httptools.HttpRequestParser(self)
@@ -192,6 +192,7 @@ class Client:
             request.check()
             if self._head_bytes > limits.MAX_HEAD_BYTES:
                 raise BadRequest(431, "head too large")
+            request.route = self.names.only or self.names.find(request.host)
             request.id = request.id or self.worker.next_id()
             request.make_head(self.address)
         except BadRequest as bad:
@@ -245,8 +246,11 @@ class Client:
     # Exchanges, one after the other.
 
     def _start(self, request: Request) -> None:
-        self._exchange = Exchange(self, request)
-        self._exchange.start()
+        exchange = self._exchange = Exchange(self, request)
+        if self.names.only is None and self.names.is_nowhere(request.route):
+            exchange.stop(421, "no service here has this Host")
+        else:
+            exchange.start()
 
     def exchange_over(self, exchange: Exchange) -> None:
         """The exchange under way ended: close, or go on with the next request."""
@@ -287,11 +291,11 @@ class Client:
         if self._waiting:
             self._next()
         if self._exchange is not None and not self._exchange.request.complete:
-            self.worker.metrics.refused(self.route.name)
+            self.worker.metrics.refused(self._exchange.route.name)
             self._exchange.stop(self._refused.status, self._refused.reason)
         if self._exchange is not None or self._waiting or self._closing:
             return
-        self.worker.metrics.refused(self.route.name)
+        self.worker.metrics.refused(self.names.first.name)
         self.transport.write(own_answer(self._refused.status, self._refused.reason, keep_alive=False))
         self._close(unread=True)
 

@@ -41,7 +41,7 @@ class Plane:
         request, backend = exchange.request, exchange.backend
         seconds = self.clock() - request.started
         track, name = (backend.track, backend.id) if backend else ("none", "none")
-        service = exchange.client.route.name
+        service = exchange.route.name
         self.metrics.finished(service, track, name, exchange.status, seconds)
         self.access_log.add(
             service=service,

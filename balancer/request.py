@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import re
 from collections import deque
+from typing import TYPE_CHECKING
 
 from balancer import limits
+
+if TYPE_CHECKING:
+    from balancer.routes import Route
 
 # RFC 9110, 7.6.1, and the older names still met in the wild.
 HOP_BY_HOP = frozenset(
@@ -56,6 +60,7 @@ class Request:
         "keep_alive",
         "length",
         "method",
+        "route",
         "started",
         "target",
         "upgrade",
@@ -65,6 +70,8 @@ class Request:
 
     def __init__(self, started: float) -> None:
         self.started = started
+        # The service that it is for; set once its Host is known.
+        self.route: Route = None  # type: ignore[assignment]
         self.method = b""
         self.target = b""
         self.version = "1.1"

@@ -6,6 +6,7 @@ import math
 import re
 from dataclasses import dataclass, field
 
+from balancer.hosts import NONE, check_shared, read_hosts
 from balancer.reader import Address, Reader
 
 SERVICE = re.compile(r"[a-z][a-z0-9_-]{0,30}")
@@ -18,6 +19,7 @@ HOST_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
 # What may stand in a service.
 KNOWN = {
     "health",
+    "hosts",
     "listen",
     "min_available",
     "monitor",
@@ -63,6 +65,8 @@ class Service:
     monitor: MonitorLimits | None = None
     # Track to how many backends a drain must leave up: a number, or percent of the track as in `50%`.
     min_available: dict[str, int | str] = field(default_factory=lambda: dict(MIN_AVAILABLE))
+    # Whose requests are this service's at a listener it shares; none: all that are no other's.
+    hosts: tuple[str, ...] = ()
 
     def needed(self, track: str) -> int:
         """How many backends of a track a drain must leave up; a percentage is rounded up."""
@@ -79,10 +83,10 @@ def read_services(read: Reader, told: object) -> dict[str, Service]:
             read.mistakes.append(
                 f"$.services: {name[:80]!r} is not a name, want small letters, digits, - and _"
             )
+        if name == NONE:
+            read.mistakes.append(f"$.services.{name}: stands for no service at all, want another name")
         services[name] = _service(read, name, table)
-    listeners = [service.listen for service in services.values()]
-    if len(set(listeners)) != len(listeners):
-        read.mistakes.append("$.services: two services listen on the same address")
+    check_shared(read, services.values())
     return services
 
 
@@ -104,6 +108,7 @@ def _service(read: Reader, name: str, told: object) -> Service:
         weights=_weights(read, table.get("weights"), f"{path}.weights", set(tracks)),
         health=_health(read, table.get("health", {}), f"{path}.health"),
         tracks=tracks,
+        hosts=read_hosts(read, table["hosts"], f"{path}.hosts") if "hosts" in table else (),
         monitor=_monitor(read, table["monitor"], f"{path}.monitor") if "monitor" in table else None,
         min_available=_min_available(
             read, table.get("min_available", {}), f"{path}.min_available", set(tracks)

@@ -100,6 +100,8 @@ class Supervisor:
 
     def _service_table(self, service: Service) -> Message:
         return {
+            "listen": str(service.listen),
+            "hosts": service.hosts,
             "weights": service.weights,
             "alert": self.state.alert(service.name) is not None,
             "tracks": {
@@ -355,6 +357,8 @@ class Supervisor:
         weights = self.effective(service)
         alert = self.state.alert(service.name)
         return {
+            "listen": str(service.listen),
+            "hosts": list(service.hosts),
             "alert": vars(alert) if alert else None,
             "monitor": vars(self.monitor.finding(service, alert is not None)),
             "tracks": {

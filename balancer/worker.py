@@ -1,6 +1,6 @@
 """A worker process: accepts connections and moves bytes; does what the supervisor says.
 
-Started by the supervisor as `python -m balancer.worker CHANNEL_FD SERVICE=LISTEN_FD ...`.
+Started by the supervisor as `python -m balancer.worker CHANNEL_FD ACCESS_LOG ADDRESS=LISTEN_FD ...`.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ import uvloop
 
 from balancer import channel, limits
 from balancer.frontend import Client
+from balancer.hosts import NONE, Names
 from balancer.plane import Plane
 from balancer.routes import Route
 
@@ -31,11 +32,18 @@ class Worker(Plane):
     def __init__(self, loop: asyncio.AbstractEventLoop, access_log: Path | None) -> None:
         super().__init__(loop, access_log)
         self.routes: dict[str, Route] = {}
+        # Requests whose Host no service has are this one's, in log and metrics.
+        self.nowhere = Route(NONE, self.clock)
+        self.listeners: dict[str, Names] = {}
         # Set once the first table is there and the supervisor knows of this worker.
         self.serving = asyncio.Event()
 
     def route(self, name: str) -> Route:
         return self.routes.setdefault(name, Route(name, self.clock))
+
+    def names(self, address: str) -> Names:
+        """The services at a listener."""
+        return self.listeners.setdefault(address, Names(self.nowhere))
 
     # Orders of the supervisor.
 
@@ -55,7 +63,16 @@ class Worker(Plane):
         for name, table in order["services"].items():
             for backend in self.route(name).apply(table):
                 self.pool.drop(backend)
+        self._share_listeners(order["services"])
         return {}
+
+    def _share_listeners(self, services: dict[str, Any]) -> None:
+        """Have each listener lead to the services that are there by this table."""
+        shared: dict[str, list[tuple[Route, list[str]]]] = {address: [] for address in self.listeners}
+        for name, table in services.items():
+            shared.setdefault(table["listen"], []).append((self.route(name), table["hosts"]))
+        for address, found in shared.items():
+            self.names(address).take_over(found)
 
     def _numbers(self, order: dict[str, Any]) -> dict[str, Any]:
         in_flight = {
@@ -107,10 +124,9 @@ async def run(worker: Worker, end: socket.socket, listeners: dict[str, socket.so
     # Nothing is accepted before: an early request would find no backend, or one that is alerted by now.
     serving = asyncio.ensure_future(worker.serving.wait())
     await asyncio.wait([orders, serving], return_when=asyncio.FIRST_COMPLETED)
-    for name, listener in listeners.items():
-        route = worker.route(name)
+    for address, listener in listeners.items():
         # Not a Protocol by inheritance: a compiled class cannot be.
-        accept: Any = functools.partial(Client, worker, route)
+        accept: Any = functools.partial(Client, worker, worker.names(address))
         servers.append(await loop.create_server(accept, sock=listener, backlog=4096))
     ticking = asyncio.ensure_future(worker.tick())
     while not orders.done() and not worker.stopping:
@@ -144,8 +160,8 @@ def main(argv: list[str]) -> None:
     access_log = Path(argv[1]) if argv[1] else None
     listeners = {}
     for word in argv[2:]:
-        name, _, number = word.partition("=")
-        listeners[name] = socket.socket(fileno=int(number))
+        address, _, number = word.partition("=")
+        listeners[address] = socket.socket(fileno=int(number))
 
     async def start() -> None:
         await run(Worker(asyncio.get_running_loop(), access_log), end, listeners)

@@ -73,8 +73,8 @@ class Workers:
 
     async def _spawn(self) -> tuple[Process, Orders]:
         ours, theirs = socket.socketpair()
-        sockets = {name: listener.fileno() for name, listener in self._listeners.items()}
-        words = [f"{name}={number}" for name, number in sockets.items()]
+        sockets = {address: listener.fileno() for address, listener in self._listeners.items()}
+        words = [f"{address}={number}" for address, number in sockets.items()]
         process = await asyncio.create_subprocess_exec(
             sys.executable,
             "-m",

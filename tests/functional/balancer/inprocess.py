@@ -204,7 +204,9 @@ class Front:
         route.apply(
             {"weights": {"stable": 100.0}, "alert": False, "tracks": {"stable": {"stable-1": backend}}}
         )
-        client = Client(self.worker, route)
+        names = self.worker.names("127.0.0.1:80")
+        names.take_over([(route, ())])
+        client = Client(self.worker, names)
         for name in CALLBACKS:
             setattr(client, name, self._watched(getattr(client, name)))
         # The parser looks its callbacks up when it is made.

@@ -146,13 +146,6 @@ def test_a_name_that_is_none_is_told():
         assert told == [f"$.services: {name!r} is not a name, want small letters, digits, - and _"]
 
 
-def test_two_services_on_one_address_are_told():
-    shop = GOOD["services"]["shop"]
-    assert mistakes(changed("services", {"a": shop, "b": shop})) == [
-        "$.services: two services listen on the same address"
-    ]
-
-
 def test_all_mistakes_are_told_at_once():
     told = copy.deepcopy(GOOD)
     told["workers"] = "many"

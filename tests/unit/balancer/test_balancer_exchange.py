@@ -63,7 +63,9 @@ class Pair:
         self.upstream._pool = self.worker.pool
         self.upstream.connection_made(Line())
         self.worker.pool.put(self.upstream)
-        self.client = Client(self.worker, route)
+        names = self.worker.names("127.0.0.1:80")
+        names.take_over([(route, ())])
+        self.client = Client(self.worker, names)
         self.client.connection_made(Line())
 
     def ask(self, request=GET):
