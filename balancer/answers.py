@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 REASONS = {
     100: b"Continue",
     103: b"Early Hints",
@@ -22,6 +24,7 @@ REASONS = {
     405: b"Method Not Allowed",
     408: b"Request Timeout",
     409: b"Conflict",
+    410: b"Gone",
     413: b"Content Too Large",
     414: b"URI Too Long",
     421: b"Misdirected Request",
@@ -41,10 +44,12 @@ def head_bytes(status: int, lines: list[bytes]) -> bytes:
     return b"HTTP/1.1 %d %b\r\n%b\r\n" % (status, REASONS.get(status, b""), b"".join(lines))
 
 
-def own_answer(status: int, why: str, keep_alive: bool, head_only: bool = False) -> bytes:
-    """A short text answer of the balancer itself."""
+def own_answer(
+    status: int, why: str, keep_alive: bool, head_only: bool = False, own: Sequence[bytes] = ()
+) -> bytes:
+    """A short text answer of the balancer itself; `own`: headers that only this answer has."""
     body = f"{status} {REASONS[status].decode()}: {why}\n".encode()
-    lines = [b"Content-Type: text/plain; charset=utf-8\r\n", b"Content-Length: %d\r\n" % len(body)]
+    lines = [*own, b"Content-Type: text/plain; charset=utf-8\r\n", b"Content-Length: %d\r\n" % len(body)]
     if status == 503:
         lines.append(b"Retry-After: 1\r\n")
     if not keep_alive:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from balancer import limits
@@ -199,7 +200,7 @@ class Exchange:
             self.client.worker.metrics.retried(self.route.name)
             self.start()
         else:
-            self._answer(502, why)
+            self.answer(502, why)
 
     def check_time(self, now: float) -> None:
         """Called now and then: end an exchange in which nothing moves."""
@@ -227,7 +228,7 @@ class Exchange:
             self.cancel()
         else:
             self._drop_upstream()
-            self._answer(status, why)
+            self.answer(status, why)
 
     def _drop_upstream(self) -> None:
         upstream, self.upstream = self.upstream, None
@@ -239,17 +240,18 @@ class Exchange:
 
     def _give_up(self) -> None:
         if self._tried:
-            self._answer(502, self._failure)
+            self.answer(502, self._failure)
         else:
-            self._answer(503, self._failure)
+            self.answer(503, self._failure)
 
-    def _answer(self, status: int, why: str) -> None:
-        """The balancer's own answer."""
+    def answer(self, status: int, why: str, lines: Sequence[bytes] = ()) -> None:
+        """The balancer's own answer; `lines`: headers that only this answer has."""
         self.status = status
         self.head_sent = True
         if not self.request.complete:
             self.request.keep_alive = False
-        self.client.write(own_answer(status, why, self.request.keep_alive, self.request.method == b"HEAD"))
+        head_only = self.request.method == b"HEAD"
+        self.client.write(own_answer(status, why, self.request.keep_alive, head_only, lines))
         self._finish()
 
     def _release(self) -> None:

@@ -192,7 +192,9 @@ class Client:
             request.check()
             if self._head_bytes > limits.MAX_HEAD_BYTES:
                 raise BadRequest(431, "head too large")
-            request.route = self.names.only or self.names.find(request.host)
+            route = request.route = self.names.only or self.names.find(request.host)
+            if route.rules is not None:
+                route.rules.apply(request)
             request.id = request.id or self.worker.next_id()
             request.make_head(self.address)
         except BadRequest as bad:
@@ -249,6 +251,8 @@ class Client:
         exchange = self._exchange = Exchange(self, request)
         if self.names.only is None and self.names.is_nowhere(request.route):
             exchange.stop(421, "no service here has this Host")
+        elif request.answer is not None:
+            exchange.answer(*request.answer)
         else:
             exchange.start()
 

@@ -10,6 +10,7 @@ from balancer import limits
 
 if TYPE_CHECKING:
     from balancer.routes import Route
+    from balancer.rules import Answer
 
 # RFC 9110, 7.6.1, and the older names still met in the wild.
 HOP_BY_HOP = frozenset(
@@ -49,6 +50,7 @@ class Request:
     """One request: its head, what of its body waits, and how it ends."""
 
     __slots__ = (
+        "answer",
         "body",
         "body_sent",
         "chunked",
@@ -89,6 +91,8 @@ class Request:
         self.body: deque[bytes] = deque()
         self.waiting_bytes = 0
         self.body_sent = False
+        # What a rule has the balancer answer by itself.
+        self.answer: Answer | None = None
 
     @property
     def has_body(self) -> bool:

@@ -6,6 +6,7 @@ from collections.abc import Callable, Collection
 from typing import Any
 
 from balancer import limits, policy
+from balancer.rules import Rules
 
 
 class Backend:
@@ -27,6 +28,7 @@ class Route:
         self.name = name
         self.weights: dict[str, float] = {}
         self.tracks: dict[str, list[Backend]] = {}
+        self.rules: Rules | None = None
         self._usable: dict[str, list[Backend]] = {}
         self._shares = policy.Shares()
         self._turns: dict[str, int] = {}
@@ -34,6 +36,7 @@ class Route:
 
     def apply(self, table: dict[str, Any]) -> list[Backend]:
         """Take over a new table; returns the backends that must get no further request."""
+        self.rules = Rules(table["rules"]) if table.get("rules") else None
         before = {(b.track, b.id, b.host, b.port): b for track in self.tracks.values() for b in track}
         self.tracks = {}
         for track, backends in table["tracks"].items():

@@ -8,6 +8,8 @@ from dataclasses import dataclass, field
 
 from balancer.hosts import NONE, check_shared, read_hosts
 from balancer.reader import Address, Reader
+from balancer.rules import Rule
+from balancer.rulesfile import read_rules
 
 SERVICE = re.compile(r"[a-z][a-z0-9_-]{0,30}")
 PERCENT = re.compile(r"(?:100|[0-9]{1,2})%")
@@ -23,6 +25,7 @@ KNOWN = {
     "listen",
     "min_available",
     "monitor",
+    "rules",
     "tracks",
     "weights",
 }
@@ -67,6 +70,7 @@ class Service:
     min_available: dict[str, int | str] = field(default_factory=lambda: dict(MIN_AVAILABLE))
     # Whose requests are this service's at a listener it shares; none: all that are no other's.
     hosts: tuple[str, ...] = ()
+    rules: tuple[Rule, ...] = ()
 
     def needed(self, track: str) -> int:
         """How many backends of a track a drain must leave up; a percentage is rounded up."""
@@ -113,6 +117,7 @@ def _service(read: Reader, name: str, told: object) -> Service:
         min_available=_min_available(
             read, table.get("min_available", {}), f"{path}.min_available", set(tracks)
         ),
+        rules=read_rules(read, table.get("rules", []), f"{path}.rules"),
     )
 
 

@@ -104,6 +104,7 @@ class Supervisor:
             "hosts": service.hosts,
             "weights": service.weights,
             "alert": self.state.alert(service.name) is not None,
+            "rules": [rule.told() for rule in service.rules],
             "tracks": {
                 track: {
                     backend: {

@@ -128,6 +128,8 @@ class Front:
         self.loop = asyncio.new_event_loop()
         self.loop.set_exception_handler(lambda _, context: self._errors.append(context))
         self.worker = Worker(self.loop, None)
+        # What else the service's table has.
+        self.table = {}
         self._errors = []
 
     def close(self):
@@ -202,7 +204,12 @@ class Front:
         route = Route("shop", self.worker.clock)
         backend = {"address": ("127.0.0.1", 1), "state": "up"}
         route.apply(
-            {"weights": {"stable": 100.0}, "alert": False, "tracks": {"stable": {"stable-1": backend}}}
+            {
+                "weights": {"stable": 100.0},
+                "alert": False,
+                "tracks": {"stable": {"stable-1": backend}},
+                **self.table,
+            }
         )
         names = self.worker.names("127.0.0.1:80")
         names.take_over([(route, ())])

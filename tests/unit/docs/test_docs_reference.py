@@ -155,6 +155,7 @@ def test_every_field_of_the_demos_result_is_told():
         "howto/when-a-canary-fails.md",
         "howto/raise-and-clear-an-alert.md",
         "howto/change-the-ratio.md",
+        "howto/request-rules.md",
         "howto/run-the-lab.md",
     ],
 )
