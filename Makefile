@@ -8,7 +8,7 @@ BIN := $(VENV)/bin
 export PYTHONDONTWRITEBYTECODE := 1
 
 .PHONY: help deps venv lint test test-fast demo lab-up lab-down lab-status lab-ssh lab-exec lab-logs clean \
-  bench bench-quick bench-deps
+  bench bench-quick bench-deps soak
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -57,6 +57,9 @@ lab-logs:  ## a machine's journal: make lab-logs ID=lb-1
 
 clean:  ## remove what was built here (not the lab's cache under /var/cache/sluice-lab)
 	@rm -rf build $(VENV) .pytest_cache .mypy_cache .ruff_cache
+
+soak: venv  ## the balancer under mixed traffic and trouble of all kinds (ten minutes; SECONDS=60 for less)
+	@$(BIN)/python -m tests.soak $(if $(SECONDS),--seconds $(SECONDS)) $(if $(SEED),--seed $(SEED))
 
 bench-deps: venv  # the other proxies and the load generator
 	@scripts/install-packages bench/packages.txt

@@ -46,6 +46,10 @@ class RedisServer:
         wait_until(lambda: self.client_says("ping") == "PONG", "redis answers")
         return self
 
+    @property
+    def runs(self):
+        return self._process is not None
+
     def kill(self):
         if self._process is not None:
             self._process.kill()
