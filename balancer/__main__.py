@@ -20,12 +20,12 @@ from balancer import __version__, config
 from balancer.admin import MAX_BODY_BYTES, admin_application, alert_application
 from balancer.config import Config
 from balancer.limits import HEAD_SECONDS, IDLE_SECONDS
-from balancer.reader import Address, ConfigError
+from balancer.reader import ConfigError
+from balancer.sockets import Sockets
 from balancer.supervisor import Supervisor
 from balancer.tokens import Tokens
 
 log = logging.getLogger("balancer")
-BACKLOG = 4096
 
 
 def main() -> int:
@@ -46,10 +46,7 @@ def main() -> int:
         return 0
     try:
         tokens = Tokens(loaded.admin_token_file, loaded.alert_tokens_file)
-        addresses = {service.listen for service in loaded.services.values()}
-        listeners = {str(address): listen(address) for address in addresses}
-        admin = listen(loaded.admin_listen)
-        alert = listen(loaded.alert_listen) if loaded.alert_listen is not None else None
+        sockets = listen(loaded)
         loaded.state_dir.mkdir(parents=True, exist_ok=True)
     except (OSError, ValueError) as error:
         print(f"balancer: {error}", file=sys.stderr)
@@ -58,8 +55,8 @@ def main() -> int:
         log.error("%s; starting without alert tokens", tokens.mistake)
         mistakes = "; ".join(filter(None, (mistakes, tokens.mistake)))
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        supervisor = Supervisor(args.config, loaded, listeners, tokens, mistakes)
-        return runner.run(serve(supervisor, tokens, admin, alert))
+        supervisor = Supervisor(args.config, loaded, sockets, tokens, mistakes)
+        return runner.run(serve(supervisor, tokens, sockets))
 
 
 def parser() -> argparse.ArgumentParser:
@@ -92,23 +89,17 @@ def told_state_dir(path: Path) -> str | None:
     return told if isinstance(told, str) and "\0" not in told else None
 
 
-def listen(address: Address) -> socket.socket:
-    """A listening socket that all workers share: what waits in its queue outlives any one of them."""
-    family = socket.AF_INET6 if ":" in address.host else socket.AF_INET
-    listener = socket.socket(family, socket.SOCK_STREAM)
-    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    try:
-        listener.bind((address.host, address.port))
-    except OSError as error:
-        raise OSError(f"cannot listen on {address}: {error.strerror}") from error
-    listener.listen(BACKLOG)
-    listener.setblocking(False)
-    return listener
+def listen(loaded: Config) -> Sockets:
+    """Listen on every address of the file. Raises OSError."""
+    sockets = Sockets()
+    for listener in loaded.listeners.values():
+        sockets.open(listener.address, loaded.workers)
+    for address in loaded.api_addresses:
+        sockets.open(address, 1)
+    return sockets
 
 
-async def serve(
-    supervisor: Supervisor, tokens: Tokens, admin: socket.socket, alert: socket.socket | None
-) -> int:
+async def serve(supervisor: Supervisor, tokens: Tokens, sockets: Sockets) -> int:
     """Run until told to stop."""
     loop = asyncio.get_running_loop()
     stop = asyncio.Event()
@@ -117,9 +108,11 @@ async def serve(
     loop.add_signal_handler(signal.SIGHUP, lambda: asyncio.ensure_future(reload(supervisor)))
     loop.add_signal_handler(signal.SIGUSR1, lambda: asyncio.ensure_future(supervisor.workers.reopen_logs()))
     await supervisor.start()
-    servers = [open_api(admin_application(supervisor, tokens), admin)]
-    if alert is not None:
-        servers.append(open_api(alert_application(supervisor, tokens), alert))
+    applications = [admin_application(supervisor, tokens), alert_application(supervisor, tokens)]
+    servers = [
+        open_api(application, sockets.only(address))
+        for application, address in zip(applications, supervisor.config.api_addresses, strict=False)
+    ]
     notify("READY=1")
     log.info("ready: %d workers, %d services", supervisor.config.workers, len(supervisor.config.services))
     await stop.wait()

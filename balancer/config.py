@@ -7,8 +7,13 @@ import json
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from balancer.listeners import Listener, listeners_of
 from balancer.reader import Address, ConfigError, Reader
 from balancer.services import Service, read_services
+
+# Each worker chooses tracks by itself and is off by less than one request, so all of them together by less
+# than as many as they are: within 10 of the target over any requests in a row.
+MAX_WORKERS = 10
 
 
 @dataclass(frozen=True)
@@ -37,6 +42,16 @@ class Config:
     access_log: Path | None
     services: dict[str, Service]
 
+    @property
+    def listeners(self) -> dict[str, Listener]:
+        """Where users come in, by address as text."""
+        return listeners_of(self.services.values())
+
+    @property
+    def api_addresses(self) -> list[Address]:
+        """Where the admin API listens, and then the alert door if there is one."""
+        return [self.admin_listen] if self.alert_listen is None else [self.admin_listen, self.alert_listen]
+
 
 def load(path: Path) -> Config:
     """Read and check a file. Raises ConfigError with all its mistakes."""
@@ -60,7 +75,7 @@ def parse(raw: bytes) -> Config:
     config = Config(
         raw=raw,
         sha256=hashlib.sha256(raw).hexdigest(),
-        workers=read.whole(top.get("workers", 1), "$.workers", 1, 64),
+        workers=read.whole(top.get("workers", 1), "$.workers", 1, MAX_WORKERS),
         admin_listen=read.address(admin.get("listen"), "$.admin.listen"),
         admin_token_file=read.file(admin.get("token_file"), "$.admin.token_file"),
         alert_listen=read.address(alert.get("listen"), "$.alert.listen") if alert else None,
@@ -72,7 +87,21 @@ def parse(raw: bytes) -> Config:
     )
     if read.mistakes:
         raise ConfigError(read.mistakes)
+    _check_addresses(config)
     return config
+
+
+def _check_addresses(config: Config) -> None:
+    """Raise ConfigError if users and the API, or both parts of the API, share an address."""
+    users = {text: listener.where for text, listener in config.listeners.items()}
+    taken = {**users, str(config.admin_listen): "$.admin.listen"}
+    mistakes = []
+    if str(config.admin_listen) in users:
+        mistakes.append(f"$.admin.listen: is {config.admin_listen}, as {users[str(config.admin_listen)]}")
+    if config.alert_listen is not None and str(config.alert_listen) in taken:
+        mistakes.append(f"$.alert.listen: is {config.alert_listen}, as {taken[str(config.alert_listen)]}")
+    if mistakes:
+        raise ConfigError(mistakes)
 
 
 def _redis(read: Reader, told: object) -> RedisServer:

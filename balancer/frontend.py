@@ -62,7 +62,8 @@ class Client:
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self.transport = transport  # type: ignore[assignment]
         peer = transport.get_extra_info("peername")
-        self.address = str(peer[0]).encode() if peer else b"unknown"
+        # A listener on [::] takes IPv4 as well; who comes so is called by that address.
+        self.address = str(peer[0]).removeprefix("::ffff:").encode() if peer else b"unknown"
         self.worker.clients.add(self)
 
     def connection_lost(self, error: Exception | None) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import socket
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +17,7 @@ from balancer.policy import effective_weights
 from balancer.reader import ConfigError
 from balancer.redisdoor import RedisDoor
 from balancer.services import Service
+from balancer.sockets import Sockets
 from balancer.tokens import TokenError, Tokens, read_bytes
 from balancer.workers import Workers
 
@@ -44,7 +44,7 @@ class Supervisor:
         self,
         path: Path,
         loaded: Config,
-        listeners: dict[str, socket.socket],
+        sockets: Sockets,
         tokens: Tokens,
         error: str | None = None,
     ) -> None:
@@ -59,7 +59,8 @@ class Supervisor:
         self.reloads = {"applied": 0, "refused": 0}
         self.state = State(loaded.state_dir / "state.json")
         self.checks = Checks(self.push)
-        self.workers = Workers(loaded, listeners)
+        self._sockets = sockets
+        self.workers = Workers(loaded, sockets)
         self.monitor = Monitor()
         self.redis: RedisDoor | None = None
         self._seen = (loaded.raw if error is None else read_bytes(path), tokens.raw_at_start)
@@ -95,8 +96,12 @@ class Supervisor:
     # The table that workers work by.
 
     def table(self) -> Message:
-        """What every worker must know of every service."""
-        return {name: self._service_table(service) for name, service in self.config.services.items()}
+        """What every worker must know of every service and listener."""
+        services, listeners = self.config.services, self.config.listeners
+        return {
+            "services": {name: self._service_table(service) for name, service in services.items()},
+            "listeners": {text: listener.table() for text, listener in listeners.items()},
+        }
 
     def _service_table(self, service: Service) -> Message:
         return {
@@ -265,6 +270,7 @@ class Supervisor:
             fresh = config.load(self._path) if raw is None else config.parse(raw)
             self._check_fixed(fresh)
             known = self._tokens.read()
+            self._listen(fresh)
         except (ConfigError, TokenError) as error:
             mistakes = error.mistakes if isinstance(error, ConfigError) else [str(error)]
             self.config_error = "; ".join(mistakes)
@@ -290,6 +296,7 @@ class Supervisor:
         # New backends are asked before they are judged; the old ones go on serving meanwhile.
         await self.checks.first_answers(FIRST_HEALTH_SECONDS)
         await self.push()
+        self._sockets.keep_only([*fresh.listeners, *map(str, fresh.api_addresses)])
         self.in_force, self.loaded_at = fresh.sha256, alerts.now()
         self.reloads["applied"] += 1
         self._keep_last_good()
@@ -305,6 +312,19 @@ class Supervisor:
             if old.get(path) != new.get(path)
         ]
         if mistakes:
+            raise ConfigError(mistakes)
+
+    def _listen(self, fresh: Config) -> None:
+        """Listen where the file has it new, all of it or nothing. Raises ConfigError."""
+        mistakes = []
+        for text, listener in fresh.listeners.items():
+            if text not in self.config.listeners:
+                try:
+                    self._sockets.open(listener.address, fresh.workers)
+                except OSError as error:
+                    mistakes.append(f"{listener.where}: {error}")
+        if mistakes:
+            self._sockets.keep_only([*self.config.listeners, *map(str, self.config.api_addresses)])
             raise ConfigError(mistakes)
 
     def _keep_last_good(self) -> None:
@@ -401,7 +421,6 @@ def fixed(loaded: Config) -> dict[str, object]:
         "$.redis": loaded.redis,
         "$.state_dir": loaded.state_dir,
         "$.access_log": loaded.access_log,
-        **{f"$.services.{name}.listen": service.listen for name, service in loaded.services.items()},
     }
 
 

@@ -1,6 +1,6 @@
 """A worker process: accepts connections and moves bytes; does what the supervisor says.
 
-Started by the supervisor as `python -m balancer.worker CHANNEL_FD ACCESS_LOG ADDRESS=LISTEN_FD ...`.
+Started by the supervisor as `python -m balancer.worker CHANNEL_FD SOCKETS_FD ACCESS_LOG`.
 """
 
 from __future__ import annotations
@@ -18,12 +18,15 @@ from typing import Any
 import uvloop
 
 from balancer import channel, limits
+from balancer.accepting import Accepting, Factory
 from balancer.frontend import Client
 from balancer.hosts import NONE, Names
 from balancer.plane import Plane
 from balancer.routes import Route
 
 TICK_SECONDS = 0.2
+# The table of a service that is no more.
+NOTHING: dict[str, Any] = {"tracks": {}, "weights": {}, "alert": False}
 
 
 class Worker(Plane):
@@ -35,6 +38,7 @@ class Worker(Plane):
         # Requests whose Host no service has are this one's, in log and metrics.
         self.nowhere = Route(NONE, self.clock)
         self.listeners: dict[str, Names] = {}
+        self.accepting: Accepting | None = None
         # Set once the first table is there and the supervisor knows of this worker.
         self.serving = asyncio.Event()
 
@@ -44,6 +48,10 @@ class Worker(Plane):
     def names(self, address: str) -> Names:
         """The services at a listener."""
         return self.listeners.setdefault(address, Names(self.nowhere))
+
+    def serve(self, address: str, how: dict[str, Any]) -> Factory:
+        """What a connection to a listener is served by."""
+        return functools.partial(Client, self, self.names(address))
 
     # Orders of the supervisor.
 
@@ -60,17 +68,29 @@ class Worker(Plane):
         return handle(order)
 
     def _table(self, order: dict[str, Any]) -> dict[str, Any]:
-        for name, table in order["services"].items():
+        services: dict[str, Any] = order["services"]
+        for name in self.routes.keys() - services.keys():
+            self._forget(self.routes.pop(name))
+        for name, table in services.items():
             for backend in self.route(name).apply(table):
                 self.pool.drop(backend)
-        self._share_listeners(order["services"])
+        self._share_listeners(services)
+        if self.accepting is not None:
+            self.accepting.follow(order["listeners"])
         return {}
+
+    def _forget(self, route: Route) -> None:
+        """The service is no more: what is under way ends, and what comes after it on a connection is 503."""
+        for backend in route.apply(NOTHING):
+            self.pool.drop(backend)
 
     def _share_listeners(self, services: dict[str, Any]) -> None:
         """Have each listener lead to the services that are there by this table."""
-        shared: dict[str, list[tuple[Route, list[str]]]] = {address: [] for address in self.listeners}
+        shared: dict[str, list[tuple[Route, list[str]]]] = {}
         for name, table in services.items():
             shared.setdefault(table["listen"], []).append((self.route(name), table["hosts"]))
+        # Connections that came in at a listener that is gone go on: to them nothing changes.
+        self.listeners = {address: names for address, names in self.listeners.items() if address in shared}
         for address, found in shared.items():
             self.names(address).take_over(found)
 
@@ -116,23 +136,19 @@ class Worker(Plane):
             self.access_log.flush()
 
 
-async def run(worker: Worker, end: socket.socket, listeners: dict[str, socket.socket]) -> None:
+async def run(worker: Worker, end: socket.socket, line: socket.socket) -> None:
     """Serve until the supervisor says stop or is gone."""
-    loop = asyncio.get_running_loop()
-    servers = []
+    accepting = worker.accepting = Accepting(line, worker.serve)
     orders = asyncio.ensure_future(channel.obey(end, worker.carry_out))
     # Nothing is accepted before: an early request would find no backend, or one that is alerted by now.
     serving = asyncio.ensure_future(worker.serving.wait())
     await asyncio.wait([orders, serving], return_when=asyncio.FIRST_COMPLETED)
-    for address, listener in listeners.items():
-        # Not a Protocol by inheritance: a compiled class cannot be.
-        accept: Any = functools.partial(Client, worker, worker.names(address))
-        servers.append(await loop.create_server(accept, sock=listener, backlog=4096))
+    opening = asyncio.ensure_future(accepting.keep_open())
     ticking = asyncio.ensure_future(worker.tick())
     while not orders.done() and not worker.stopping:
         await asyncio.wait([orders], timeout=0.05)
-    for server in servers:
-        server.close()
+    opening.cancel()
+    accepting.close()
     worker.stopping = True
     await finish(worker, gone=orders.done())
     ticking.cancel()
@@ -157,14 +173,11 @@ def main(argv: list[str]) -> None:
     signal.signal(signal.SIGUSR1, signal.SIG_IGN)
     logging.basicConfig(level=logging.INFO, format=f"worker {os.getpid()}: %(levelname)s %(message)s")
     end = socket.socket(fileno=int(argv[0]))
-    access_log = Path(argv[1]) if argv[1] else None
-    listeners = {}
-    for word in argv[2:]:
-        address, _, number = word.partition("=")
-        listeners[address] = socket.socket(fileno=int(number))
+    line = socket.socket(fileno=int(argv[1]))
+    access_log = Path(argv[2]) if argv[2] else None
 
     async def start() -> None:
-        await run(Worker(asyncio.get_running_loop(), access_log), end, listeners)
+        await run(Worker(asyncio.get_running_loop(), access_log), end, line)
 
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         runner.run(start())

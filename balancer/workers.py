@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 import logging
 import socket
 import sys
 from asyncio.subprocess import Process
+from collections.abc import Callable, Coroutine
+from dataclasses import dataclass
 from typing import Any
 
-from balancer.channel import ChannelClosed, Message, Orders
+from balancer.channel import ANSWER_SECONDS, ChannelClosed, Message, Orders
 from balancer.config import Config
 from balancer.counters import BUCKETS
 from balancer.limits import STOP_SECONDS
+from balancer.sockets import SocketLine, Sockets
 
 log = logging.getLogger(__name__)
 
@@ -22,13 +26,31 @@ RESPAWN_SECONDS = 0.2
 START_SECONDS = 30.0
 
 
-class Workers:
-    """A fixed number of workers on shared listening sockets."""
+@dataclass(frozen=True)
+class Worker:
+    """One worker process, and the two lines to it."""
 
-    def __init__(self, config: Config, listeners: dict[str, socket.socket]) -> None:
+    process: Process
+    orders: Orders
+    line: SocketLine
+
+    async def take_table(self, table: Message, seconds: float = ANSWER_SECONDS) -> Message:
+        """Have it work by a table, with the sockets for it. Raises ChannelClosed or OSError."""
+        self.line.give(table["listeners"])
+        return await self.orders.order("table", seconds, **table)
+
+    def close(self) -> None:
+        self.orders.close()
+        self.line.close()
+
+
+class Workers:
+    """A fixed number of workers, each on listening sockets of its own."""
+
+    def __init__(self, config: Config, sockets: Sockets) -> None:
         self._config = config
-        self._listeners = listeners
-        self._alive: dict[int, tuple[Process, Orders]] = {}
+        self._sockets = sockets
+        self._alive: dict[int, Worker] = {}
         self._table: Message = {}
         self._tasks: list[asyncio.Task[None]] = []
         self._stopping = False
@@ -46,46 +68,47 @@ class Workers:
     async def _keep(self, number: int, ready: asyncio.Event) -> None:
         """Keep one worker running."""
         while not self._stopping:
-            process, orders = await self._spawn()
+            worker = await self._spawn(number)
             try:
-                await self._bring_in(number, process, orders)
+                await self._bring_in(number, worker)
                 ready.set()
-                await orders.closed.wait()
-            except ChannelClosed as error:
-                log.error("worker %d: %s", process.pid, error)
+                await worker.orders.closed.wait()
+            except (ChannelClosed, OSError) as error:
+                log.error("worker %d: %s", worker.process.pid, error)
             finally:
                 self._retire(number)
-                orders.close()
-            code = await end(process, at_once=not self._stopping)
+                worker.close()
+            code = await end(worker.process, at_once=not self._stopping)
             if not self._stopping:
-                log.error("worker %d ended with code %d; a new one takes its place", process.pid, code)
+                log.error("worker %d ended with code %d; a new one takes its place", worker.process.pid, code)
                 await asyncio.sleep(0 if ready.is_set() else RESPAWN_SECONDS)
 
-    async def _bring_in(self, number: int, process: Process, orders: Orders) -> None:
+    async def _bring_in(self, number: int, worker: Worker) -> None:
         """Give a new worker the table of now, and only then let it serve."""
         table = None
         while table is not self._table:
             table = self._table
-            await orders.order("table", START_SECONDS, services=table)
+            await worker.take_table(table, START_SECONDS)
         # From here on it is told of every change; no change fits in between, for nothing is awaited.
-        self._alive[number] = (process, orders)
-        await orders.order("stop" if self._stopping else "serve")
+        self._alive[number] = worker
+        await worker.orders.order("stop" if self._stopping else "serve")
 
-    async def _spawn(self) -> tuple[Process, Orders]:
+    async def _spawn(self, number: int) -> Worker:
         ours, theirs = socket.socketpair()
-        sockets = {address: listener.fileno() for address, listener in self._listeners.items()}
-        words = [f"{address}={number}" for address, number in sockets.items()]
+        line, their_line = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         process = await asyncio.create_subprocess_exec(
             sys.executable,
             "-m",
             "balancer.worker",
             str(theirs.fileno()),
+            str(their_line.fileno()),
             str(self._config.access_log or ""),
-            *words,
-            pass_fds=[theirs.fileno(), *sockets.values()],
+            pass_fds=[theirs.fileno(), their_line.fileno()],
         )
         theirs.close()
-        return process, await Orders.open(ours)
+        their_line.close()
+        find = functools.partial(self._sockets.of, number=number, workers=self._config.workers)
+        return Worker(process, await Orders.open(ours), SocketLine(line, find))
 
     def _retire(self, number: int) -> None:
         self._alive.pop(number, None)
@@ -96,26 +119,28 @@ class Workers:
     async def apply(self, table: Message) -> None:
         """Give every worker a new table; returns when each works by it. One that does not is killed."""
         self._table = table
-        await self._all("table", services=table)
+        await self._each(lambda worker: worker.take_table(table))
 
     async def _all(self, kind: str, **details: Any) -> dict[int, Message]:
         """Order all workers to do something; the answers of those that live."""
+        return await self._each(lambda worker: worker.orders.order(kind, **details))
+
+    async def _each(self, what: Callable[[Worker], Coroutine[Any, Any, Message]]) -> dict[int, Message]:
+        """Do something with all workers; the answers of those that live. One that gives none is killed."""
         alive = list(self._alive.items())
-        answers = await asyncio.gather(
-            *(orders.order(kind, **details) for _, (_, orders) in alive), return_exceptions=True
-        )
+        answers = await asyncio.gather(*(what(worker) for _, worker in alive), return_exceptions=True)
         good = {}
-        for (number, known), answer in zip(alive, answers, strict=True):
-            process, orders = known
+        for (number, worker), answer in zip(alive, answers, strict=True):
+            process = worker.process
             if isinstance(answer, dict):
                 # What one that ended meanwhile had counted is among the retired: not twice.
-                if self._alive.get(number) is known:
+                if self._alive.get(number) is worker:
                     good[number] = answer
             elif process.returncode is None:
                 log.error("worker %d does not obey (%s); it is killed and replaced", process.pid, answer)
                 # At once: it might come to itself and go on by an old table.
                 process.kill()
-                orders.close()
+                worker.orders.close()
         return good
 
     async def numbers(self) -> tuple[Message, dict[str, int]]:
@@ -147,8 +172,7 @@ class Workers:
         """Let every worker finish what is under way, and end."""
         self._stopping = True
         # Nobody accepts any more: better refused than left waiting.
-        for listener in self._listeners.values():
-            listener.close()
+        self._sockets.keep_only(set(map(str, self._config.api_addresses)))
         await self._all("stop")
         await asyncio.wait(self._tasks)
 

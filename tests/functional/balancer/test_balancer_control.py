@@ -762,7 +762,7 @@ def test_check_says_good_or_every_mistake(balancer):
     assert done.returncode == 2
     assert done.stderr.splitlines() == [
         f"{shop.path}:",
-        "  $.workers: is 0, want a whole number, 1 to 64",
+        "  $.workers: is 0, want a whole number, 1 to 10",
         "  $.services.shop.weights.stable: is -1, want a number, 0 to 100",
         '  $.services.shop.weights.canary: is "x", want a number, 0 to 100',
         "  $.services.shop.weights: sum to 0, want 100",

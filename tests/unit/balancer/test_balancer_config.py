@@ -92,11 +92,11 @@ TOP_KEYS = "want one of access_log, admin, alert, redis, services, state_dir, wo
 @pytest.mark.parametrize(
     ("path", "value", "wanted"),
     [
-        ("workers", 0, "is 0, want a whole number, 1 to 64"),
-        ("workers", 65, "is 65, want a whole number, 1 to 64"),
-        ("workers", True, "is true, want a whole number, 1 to 64"),
-        ("workers", 2.0, "is 2.0, want a whole number, 1 to 64"),
-        ("workers", "2", 'is "2", want a whole number, 1 to 64'),
+        ("workers", 0, "is 0, want a whole number, 1 to 10"),
+        ("workers", 11, "is 11, want a whole number, 1 to 10"),
+        ("workers", True, "is true, want a whole number, 1 to 10"),
+        ("workers", 2.0, "is 2.0, want a whole number, 1 to 10"),
+        ("workers", "2", 'is "2", want a whole number, 1 to 10'),
         ("admin.listen", None, f"is null, {ADDRESS}"),
         ("admin.token_file", "token", 'is "token", want an absolute path'),
         ("alert.tokens_file", None, "is null, want an absolute path"),

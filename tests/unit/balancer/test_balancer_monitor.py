@@ -16,7 +16,8 @@ from balancer.counters import BUCKETS, Counters
 from balancer.monitor import ALERT, BROKEN, NO_DATA, OFF, OK, Counted, Monitor, Watch, counted, judge
 from balancer.reader import Address
 from balancer.services import Health, MonitorLimits, Service
-from balancer.workers import Workers
+from balancer.sockets import Sockets
+from balancer.workers import Worker, Workers
 
 UNSET = MonitorLimits(
     window_seconds=10,
@@ -309,8 +310,8 @@ class Ending:
 
 
 def test_what_a_worker_counted_that_ends_while_it_tells_is_not_counted_twice():
-    workers = Workers(None, {})
-    workers._alive[0] = (None, Ending(workers, {"requests": failing(7)}))
+    workers = Workers(None, Sockets())
+    workers._alive[0] = Worker(None, Ending(workers, {"requests": failing(7)}), None)
     counters, _ = asyncio.run(workers.numbers())
     assert counted(counters["requests"], "shop")["canary"].failed == 7
 
