@@ -45,7 +45,7 @@ def build(
     table(traffic, "pillar traffic", "each service with its weights")
     config = {
         "workers": settings["workers"],
-        "admin": {"listen": settings["admin_listen"], "token_file": settings["admin_token_file"]},
+        "admin": _admin(settings),
         "alert": {"listen": settings["alert_listen"], "tokens_file": settings["alert_tokens_file"]},
         "state_dir": settings["state_dir"],
         "access_log": settings["access_log"],
@@ -58,6 +58,11 @@ def build(
     if redis.get("host"):
         config["redis"] = {key: redis[key] for key in ("host", "port", "username", "password_file")}
     return config
+
+
+def _admin(settings: Mapping[str, Any]) -> dict[str, Any]:
+    admin = {"listen": settings["admin_listen"], "token_file": settings["admin_token_file"]}
+    return admin | ({"hosts": settings["admin_hosts"]} if settings.get("admin_hosts") else {})
 
 
 def services(settings: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import hashlib
+import ipaddress
 import json
+import re
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -14,6 +16,8 @@ from balancer.services import Service, read_services
 # Each worker chooses tracks by itself and is off by less than one request, so all of them together by less
 # than as many as they are: within 10 of the target over any requests in a row.
 MAX_WORKERS = 10
+# As browsers send it: small letters, and no dot at the end.
+HOST = re.compile(r"(?!.{254})[a-z0-9]([a-z0-9-]*[a-z0-9])?(\.[a-z0-9]([a-z0-9-]*[a-z0-9])?)*")
 
 
 @dataclass(frozen=True)
@@ -35,6 +39,8 @@ class Config:
     workers: int
     admin_listen: Address
     admin_token_file: Path
+    # Names that a browser may reach the admin side by, besides addresses and localhost.
+    admin_hosts: frozenset[str]
     alert_listen: Address | None
     alert_tokens_file: Path | None
     redis: RedisServer | None
@@ -70,14 +76,15 @@ def parse(raw: bytes) -> Config:
     read = Reader()
     known = {"workers", "admin", "alert", "redis", "state_dir", "access_log", "services"}
     top = read.table(told, "$", known)
-    admin = read.table(top.get("admin"), "$.admin", {"listen", "token_file"})
+    admin = read.table(top.get("admin"), "$.admin", {"listen", "token_file", "hosts"})
     alert = read.table(top.get("alert", {}), "$.alert", {"listen", "tokens_file"})
     config = Config(
         raw=raw,
         sha256=hashlib.sha256(raw).hexdigest(),
         workers=read.whole(top.get("workers", 1), "$.workers", 1, MAX_WORKERS),
-        admin_listen=read.address(admin.get("listen"), "$.admin.listen"),
+        admin_listen=_admin_listen(read, admin.get("listen")),
         admin_token_file=read.file(admin.get("token_file"), "$.admin.token_file"),
+        admin_hosts=_names(read, admin.get("hosts", []), "$.admin.hosts"),
         alert_listen=read.address(alert.get("listen"), "$.alert.listen") if alert else None,
         alert_tokens_file=read.file(alert.get("tokens_file"), "$.alert.tokens_file") if alert else None,
         redis=_redis(read, top["redis"]) if "redis" in top else None,
@@ -102,6 +109,21 @@ def _check_addresses(config: Config) -> None:
         mistakes.append(f"$.alert.listen: is {config.alert_listen}, as {taken[str(config.alert_listen)]}")
     if mistakes:
         raise ConfigError(mistakes)
+
+
+def _admin_listen(read: Reader, told: object) -> Address:
+    """Loopback, or one address that was chosen: never all that a machine has."""
+    found = read.address(told, "$.admin.listen")
+    if found.port and ipaddress.ip_address(found.host).is_unspecified:
+        read.wrong("$.admin.listen", told, "loopback or the address of one interface, not all of them")
+    return found
+
+
+def _names(read: Reader, told: object, path: str) -> frozenset[str]:
+    names = told if isinstance(told, list) else []
+    if names is not told:
+        read.wrong(path, told, "a list of host names")
+    return frozenset(read.text(name, path, "host names in small letters", HOST.fullmatch) for name in names)
 
 
 def _redis(read: Reader, told: object) -> RedisServer:

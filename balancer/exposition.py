@@ -24,8 +24,8 @@ CLASSES = ("2xx", "3xx", "4xx", "5xx")
 
 async def render(supervisor: Supervisor) -> bytes:
     """All metrics of this balancer, over all its workers."""
-    counters, _ = await supervisor.workers.numbers()
-    status = await supervisor.status()
+    counters, flying = await supervisor.workers.numbers()
+    status = supervisor.status_of(flying)
     registry = CollectorRegistry(auto_describe=False)
     registry.register(Fixed([*traffic(status, counters), *condition(status, counters, supervisor)]))
     return generate_latest(registry)
@@ -109,6 +109,7 @@ def condition(status: dict[str, Any], counters: dict[str, Any], supervisor: Supe
         "sluice_refused_requests", "Requests that were not valid HTTP.", labels=["service"]
     )
     reloads = CounterMetricFamily("sluice_reloads", "Files taken over or refused.", labels=["result"])
+    failures = CounterMetricFamily("sluice_auth_failures", "Wrong tokens and sessions.", labels=["door"])
     refused = GaugeMetricFamily(
         "sluice_config_refused",
         "1 while the file is refused and the last good one is in force.",
@@ -129,4 +130,7 @@ def condition(status: dict[str, Any], counters: dict[str, Any], supervisor: Supe
         flying.add_metric([service, track, backend], known["in_flight"])
     for result, count in supervisor.reloads.items():
         reloads.add_metric([result], count)
-    return [declared, effective, alert, monitor, up, flying, retries, refusals, reloads, refused, workers]
+    for door, count in supervisor.failures.counts.items():
+        failures.add_metric([door], count)
+    numbers = [up, flying, retries, refusals, reloads, failures]
+    return [declared, effective, alert, monitor, *numbers, refused, workers]

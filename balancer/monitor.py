@@ -72,16 +72,8 @@ class Counted:
 
     @property
     def p95_ms(self) -> float:
-        """
-        The time within which 95 % were answered, taken to be spread evenly in their bucket, as
-        histogram_quantile of Prometheus does; in the last bucket, which has no end, its beginning.
-        """
-        rank, below, low = QUANTILE * sum(self.buckets), 0.0, 0.0
-        for high, count in zip(BUCKETS, self.buckets, strict=False):
-            if count and below + count >= rank:
-                return 1000 * (low + (high - low) * (rank - below) / count)
-            below, low = below + count, high
-        return 1000 * low if sum(self.buckets) else 0.0
+        """The time within which 95 % were answered."""
+        return quantile_ms(self.buckets, QUANTILE)
 
     @property
     def short(self) -> str:
@@ -89,6 +81,19 @@ class Counted:
 
     def __str__(self) -> str:
         return f"{self.failed:.0f} of {self.requests:.0f} requests failed ({100 * self.error_ratio:.1f}%)"
+
+
+def quantile_ms(counts: Sequence[float], quantile: float) -> float:
+    """
+    The time within which this share was answered, taken to be spread evenly in their bucket, as
+    histogram_quantile of Prometheus does; in the last bucket, which has no end, its beginning.
+    """
+    rank, below, low = quantile * sum(counts), 0.0, 0.0
+    for high, count in zip(BUCKETS, counts, strict=False):
+        if count and below + count >= rank:
+            return 1000 * (low + (high - low) * (rank - below) / count)
+        below, low = below + count, high
+    return 1000 * low if sum(counts) else 0.0
 
 
 @dataclass(frozen=True)

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import socket
 from pathlib import Path
 from typing import Any
 
-from balancer import alerts, config
+from balancer import __version__, alerts, config
 from balancer.alerts import Alert, State
+from balancer.attempts import Failures
 from balancer.channel import Message
 from balancer.config import Config
 from balancer.health import Checks
+from balancer.history import History
 from balancer.monitor import Monitor
 from balancer.policy import effective_weights
 from balancer.reader import ConfigError
@@ -55,13 +58,15 @@ class Supervisor:
         self.config_error = error
         # The sha256 of the file that all workers work by.
         self.in_force = loaded.sha256
-        self.loaded_at = alerts.now()
+        self.started_at = self.loaded_at = alerts.now()
         self.reloads = {"applied": 0, "refused": 0}
         self.state = State(loaded.state_dir / "state.json")
         self.checks = Checks(self.push)
         self._sockets = sockets
         self.workers = Workers(loaded, sockets)
         self.monitor = Monitor()
+        self.history = History()
+        self.failures = Failures()
         self.redis: RedisDoor | None = None
         self._seen = (loaded.raw if error is None else read_bytes(path), tokens.raw_at_start)
         self._pushing = asyncio.Lock()
@@ -350,7 +355,9 @@ class Supervisor:
         while True:
             await asyncio.sleep(1)
             counters, _ = await self.workers.numbers()
-            await self._look(counters.get("requests", {}))
+            rows = counters.get("requests", {})
+            self.history.take(asyncio.get_running_loop().time(), self.config.services.values(), rows)
+            await self._look(rows)
             if self.state.unsaved:
                 try:
                     self.state.save()
@@ -369,10 +376,25 @@ class Supervisor:
     async def status(self) -> dict[str, Any]:
         """What the admin API tells; see docs/reference/balancer.md."""
         _, flying = await self.workers.numbers()
+        return self.status_of(flying)
+
+    def status_of(self, flying: dict[str, int]) -> dict[str, Any]:
+        """The status with these requests in flight."""
         redis = "off" if self.redis is None else "connected" if self.redis.connected else "disconnected"
         services = {s.name: self._service_status(s, flying) for s in self.config.services.values()}
         told = {"sha256": self.in_force, "loaded_at": self.loaded_at, "error": self.config_error}
-        return {"config": told, "workers": self.workers.count, "redis": redis, "services": services}
+        return {
+            "balancer": self.who_am_i(),
+            "config": told,
+            "workers": self.workers.count,
+            "redis": redis,
+            "services": services,
+        }
+
+    def who_am_i(self) -> dict[str, str]:
+        """Which balancer this is, and its clock: what an operator looks at must be what he means."""
+        told = {"host": socket.gethostname(), "version": __version__}
+        return {**told, "started_at": self.started_at, "at": alerts.now()}
 
     def _service_status(self, service: Service, flying: dict[str, int]) -> dict[str, Any]:
         weights = self.effective(service)

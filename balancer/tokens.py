@@ -47,6 +47,11 @@ class Tokens:
         alert = read_alert_tokens(self._alert_file) if self._alert_file is not None else {}
         return Known(read_admin_token(self._admin_file), alert)
 
+    @property
+    def admin(self) -> str:
+        """The admin token; for comparing, never for showing."""
+        return self._known.admin
+
     def take_over(self, fresh: Known) -> bool:
         """Have other tokens in force; True if they are other."""
         changed = fresh != self._known

@@ -1,0 +1,141 @@
+"""What all handlers of the admin side share: JSON in and out, who may, and errors in one form."""
+
+from __future__ import annotations
+
+import json
+import logging
+import math
+import time
+from typing import Any, NoReturn
+
+from tornado.web import HTTPError, RequestHandler
+
+from balancer.gate import Gate, is_same_origin
+from balancer.supervisor import NotSpared, Supervisor, UnknownName
+from balancer.tokens import ADMIN
+
+log = logging.getLogger(__name__)
+
+READING = ("GET", "HEAD")
+WANT_TOKEN = "want a valid token: Authorization: Bearer ..."
+
+
+class Api(RequestHandler):
+    """A handler of JSON."""
+
+    admin_only = True
+
+    def initialize(self, supervisor: Supervisor, gate: Gate) -> None:
+        self.supervisor, self.gate = supervisor, gate
+        self.who = self.via = ""
+        # Headers of an error's answer.
+        self.told: dict[str, str] = {}
+
+    def set_default_headers(self) -> None:
+        self.set_header("Server", "sluice-balancer")
+        self.set_header("Cache-Control", "no-store")
+        self.set_header("X-Content-Type-Options", "nosniff")
+
+    def prepare(self) -> None:
+        self.check_host()
+        caller = self.gate.knows(self.request, time.monotonic())
+        if caller is None:
+            self.refuse(WANT_TOKEN)
+        if self.admin_only and caller.who != ADMIN:
+            raise HTTPError(403, reason="this token may only raise alerts")
+        self.who, self.via = caller.who, caller.via
+        if caller.via == "page":
+            self.check_origin()
+
+    def check_host(self) -> None:
+        """Answer only to addresses and to the names that the file gives."""
+        if not self.gate.is_reached_well(self.request):
+            raise HTTPError(421, reason="not a name of this balancer; use its address or set admin.hosts")
+
+    def check_origin(self) -> None:
+        """Take orders of the balancer's own page only."""
+        if not is_same_origin(self.request, required=self.request.method not in READING):
+            raise HTTPError(403, reason="this comes from another page")
+
+    def refuse(self, said: str) -> NoReturn:
+        """Answer a wrong token: with 401, or with 429 while too many come."""
+        door, address = self.gate.door_of(self.request), self.request.remote_ip or ""
+        wait = self.gate.failures.failed(door, address, time.monotonic())
+        if wait:
+            self.told = {"Retry-After": str(math.ceil(wait)), "Connection": "close"}
+            raise HTTPError(429, reason="too many wrong tokens")
+        # Only these are in the log: it does not grow with somebody who guesses.
+        self.audit("wrong token", door=door)
+        self.told = {"WWW-Authenticate": "Bearer"}
+        raise HTTPError(401, reason=said)
+
+    def write_error(self, status_code: int, **kwargs: Any) -> None:
+        if status_code == 405:
+            self.told["Allow"] = ", ".join(methods_of(type(self)))
+        for name, value in self.told.items():
+            self.set_header(name, value)
+        self.finish({"error": self._reason})
+
+    def body(self, **fields: type | tuple[type, ...]) -> dict[str, Any]:
+        """The JSON body with these fields; HTTPError 400 for anything else."""
+        try:
+            told = json.loads(self.request.body)
+        except (ValueError, RecursionError) as error:
+            raise HTTPError(400, reason="the body is not JSON") from error
+        if not isinstance(told, dict):
+            raise HTTPError(400, reason="the body is not a JSON object")
+        for name, kind in fields.items():
+            if name in told and not is_a(told[name], kind):
+                raise HTTPError(400, reason=f"'{name}' has the wrong type")
+        for name in ("service", "backend"):
+            if name in fields and name not in told:
+                raise HTTPError(400, reason=f"'{name}' is missing")
+        return told
+
+    def log_change(self, what: str, **details: object) -> None:
+        """One line in the audit log for a change."""
+        self.audit(what, via=self.via, **details)
+
+    def audit(self, what: str, **details: object) -> None:
+        by = {"by": self.who} if self.who else {}
+        told = {"what": what, **by, "from": self.request.remote_ip, **details}
+        log.warning("audit: %s", json.dumps(told))
+
+
+class Open(Api):
+    """Without a token: nothing in it is a secret."""
+
+    def prepare(self) -> None:
+        self.check_host()
+
+
+class NotFound(Api):
+    def prepare(self) -> None:
+        raise HTTPError(404, reason="no such path")
+
+
+class errors_as_answers:  # noqa: N801 (used like a function)
+    """Within it an unknown name is the client's mistake, and a full disk is told as such."""
+
+    def __enter__(self) -> None:
+        return
+
+    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
+        if isinstance(error, UnknownName):
+            raise HTTPError(404, reason=str(error)) from error
+        if isinstance(error, NotSpared):
+            raise HTTPError(409, reason=str(error)) from error
+        if isinstance(error, OSError):
+            # An alert or a drain is in force all the same; a clear or a restore is not.
+            raise HTTPError(500, reason=f"the state could not be written: {error.strerror}") from error
+
+
+def is_a(value: object, kind: type | tuple[type, ...]) -> bool:
+    """isinstance, but true and false are no numbers."""
+    return isinstance(value, kind) and (kind is bool or not isinstance(value, bool))
+
+
+def methods_of(handler: type[RequestHandler]) -> list[str]:
+    """The methods that a handler has an answer for."""
+    missing = RequestHandler._unimplemented_method
+    return [name for name in handler.SUPPORTED_METHODS if getattr(handler, name.lower()) is not missing]
