@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import NamedTuple
 
 REASONS = {
     100: b"Continue",
@@ -36,7 +37,16 @@ REASONS = {
     502: b"Bad Gateway",
     503: b"Service Unavailable",
     504: b"Gateway Timeout",
+    508: b"Loop Detected",
 }
+
+
+class Answer(NamedTuple):
+    """The balancer's own answer, instead of a backend's; `lines`: headers that only this answer has."""
+
+    status: int
+    why: str
+    lines: tuple[bytes, ...] = ()
 
 
 def head_bytes(status: int, lines: list[bytes]) -> bytes:

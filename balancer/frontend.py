@@ -14,6 +14,8 @@ import httptools
 from balancer import limits
 from balancer.answers import own_answer
 from balancer.exchange import Exchange
+from balancer.forwarded import Asked, asked
+from balancer.networks import plain_address
 from balancer.request import BadRequest, Request
 
 if TYPE_CHECKING:
@@ -38,6 +40,9 @@ class Client:
         self.worker, self.names = worker, names
         self.transport: asyncio.Transport = None  # type: ignore[assignment]
         self.address = b""
+        self.proto = b"http"
+        # What backends are told of this client; made once, it is the same for all its requests.
+        self.asked: Asked = None  # type: ignore[assignment]
         self._parser: Any = httptools.HttpRequestParser(self)
         self._reading: Request | None = None
         # Bytes that were neither body nor the end of a request: heads, chunk sizes, trailers.
@@ -63,7 +68,8 @@ class Client:
         self.transport = transport  # type: ignore[assignment]
         peer = transport.get_extra_info("peername")
         # A listener on [::] takes IPv4 as well; who comes so is called by that address.
-        self.address = str(peer[0]).removeprefix("::ffff:").encode() if peer else b"unknown"
+        self.address = plain_address(str(peer[0])).encode() if peer else b"unknown"
+        self.asked = asked([self.address], self.proto)
         self.worker.clients.add(self)
 
     def connection_lost(self, error: Exception | None) -> None:
@@ -193,11 +199,11 @@ class Client:
             request.check()
             if self._head_bytes > limits.MAX_HEAD_BYTES:
                 raise BadRequest(431, "head too large")
-            route = request.route = self.names.only or self.names.find(request.host)
+            route = request.route = self.names.only or self.names.lead(request)
             if route.rules is not None:
                 route.rules.apply(request)
             request.id = request.id or self.worker.next_id()
-            request.make_head(self.address)
+            request.make_head(self.asked)
         except BadRequest as bad:
             self._refused = bad
             return
@@ -250,9 +256,7 @@ class Client:
 
     def _start(self, request: Request) -> None:
         exchange = self._exchange = Exchange(self, request)
-        if self.names.only is None and self.names.is_nowhere(request.route):
-            exchange.stop(421, "no service here has this Host")
-        elif request.answer is not None:
+        if request.answer is not None:
             exchange.answer(*request.answer)
         else:
             exchange.start()

@@ -7,9 +7,11 @@ import re
 from collections.abc import Collection, Iterable
 from typing import TYPE_CHECKING, Protocol
 
+from balancer.answers import Answer
 from balancer.reader import Address, Reader
 
 if TYPE_CHECKING:
+    from balancer.request import Request
     from balancer.routes import Route
 
 # Stands for the service in log and metrics if no service has the Host: no service may be called so.
@@ -20,6 +22,14 @@ NAME = re.compile(rf"(?:\*\.)?{LABEL}(?:\.{LABEL})*")
 MAX_NAME_BYTES = 253
 # A certificate for many customers has some hundred names.
 MAX_HOSTS = 1000
+
+
+# RFC 3986, 3.2.2, in a Host.
+CHARACTERS = rb"[A-Za-z0-9._~!$&'()*+,;=-]*+"
+HOST = re.compile(
+    rb"(?:%b(?:%%[0-9A-Fa-f]{2}%b)*+|\[[0-9A-Fa-f:.]+\])(?::([0-9]{1,5}))?" % (CHARACTERS, CHARACTERS)
+)
+MAX_PORT = 65535
 
 
 class Named(Protocol):
@@ -126,8 +136,18 @@ class Names:
             _, dot, rest = rest.partition(b".")
         return found
 
-    def is_nowhere(self, route: Route) -> bool:
-        return route is self._nowhere
+    def lead(self, request: Request) -> Route:
+        """The service of a request; one that is for none gets its answer."""
+        route = self.find(request.host)
+        if route is self._nowhere:
+            request.answer = Answer(421, "no service here has this Host")
+        return route
+
+
+def is_host(value: bytes) -> bool:
+    """True for what a Host may be; it may be empty."""
+    found = HOST.fullmatch(value)
+    return found is not None and (not found[1] or int(found[1]) <= MAX_PORT)
 
 
 def plain(host: bytes) -> bytes:

@@ -47,7 +47,7 @@ class Plane:
             service=service,
             track=track,
             backend=name,
-            client=exchange.client.address.decode(),
+            client=request.address.decode(),
             method=request.method.decode("latin-1"),
             path=request.path,
             status=exchange.status,

@@ -6,11 +6,13 @@ import re
 from collections import deque
 from typing import TYPE_CHECKING
 
-from balancer import limits
+from balancer import forwarded, limits
+from balancer.forwarded import Asked, asked_through
+from balancer.hosts import is_host
 
 if TYPE_CHECKING:
+    from balancer.answers import Answer
     from balancer.routes import Route
-    from balancer.rules import Answer
 
 # RFC 9110, 7.6.1, and the older names still met in the wild.
 HOP_BY_HOP = frozenset(
@@ -28,9 +30,6 @@ HOP_BY_HOP = frozenset(
     )
 )
 IDEMPOTENT = frozenset((b"GET", b"HEAD", b"OPTIONS", b"PUT", b"DELETE", b"TRACE"))
-NAME = rb"[A-Za-z0-9._~!$&'()*+,;=-]*+"
-HOST = re.compile(rb"(?:%b(?:%%[0-9A-Fa-f]{2}%b)*+|\[[0-9A-Fa-f:.]+\])(?::([0-9]{1,5}))?" % (NAME, NAME))
-MAX_PORT = 65535
 LENGTH = re.compile(rb"[0-9]{1,18}")
 REQUEST_ID = re.compile(rb"[A-Za-z0-9._-]{1,128}")
 # No fragment: some servers cut it off, others take it for a part of the path.
@@ -50,6 +49,7 @@ class Request:
     """One request: its head, what of its body waits, and how it ends."""
 
     __slots__ = (
+        "address",
         "answer",
         "body",
         "body_sent",
@@ -72,6 +72,8 @@ class Request:
 
     def __init__(self, started: float) -> None:
         self.started = started
+        # Of the client, as far as it is known; of a proxy in between if nobody trusts its word.
+        self.address = b""
         # The service that it is for; set once its Host is known.
         self.route: Route = None  # type: ignore[assignment]
         self.method = b""
@@ -140,8 +142,7 @@ class Request:
         if len(hosts) > 1 or (not hosts and self.version == "1.1"):
             raise BadRequest(400, "want exactly one Host")
         self.host = hosts[0] if hosts else b""
-        found = HOST.fullmatch(self.host)
-        if not found or (found[1] and int(found[1]) > MAX_PORT):
+        if not is_host(self.host):
             raise BadRequest(400, "bad Host")
 
     def _check_target(self) -> None:
@@ -159,25 +160,40 @@ class Request:
             raise BadRequest(400, "bad request target")
         self.target = slash + path or b"/"
 
-    def make_head(self, client: bytes) -> None:
-        """The head as it goes to the backend: end-to-end headers, and who asked. BadRequest if it is huge."""
+    def make_head(self, asked: Asked) -> None:
+        """
+        The head as it goes to the backend: end-to-end headers, and who asked: `asked`, unless that is a
+        trusted proxy. BadRequest if it is huge, or came by here too often.
+        """
+        trusted = self.route.trusted
+        trusts = trusted is not None and trusted.hold(asked.address)
         drop = connection_options(self.headers)
         parts = [b"%b %b HTTP/1.1\r\n" % (self.method, self.target)]
-        forwarded = []
+        said = []
+        rounds = 0
         for name, value in self.headers:
             lower = name.lower()
-            if lower == b"x-forwarded-for":
-                forwarded.append(value)
-            elif lower not in NOT_FORWARDED and lower not in drop:
+            if lower not in NOT_FORWARDED and lower not in drop:
                 parts.append(b"%b: %b\r\n" % (name, value))
+            elif lower == b"via" or (trusts and lower in forwarded.OTHERS):
+                parts.append(b"%b: %b\r\n" % (name, value))
+                rounds += forwarded.rounds(value) if lower == b"via" else 0
+            elif trusts:
+                said.append((lower, value))
+        if rounds >= forwarded.MAX_ROUNDS:
+            raise BadRequest(508, "the request came by here too often")
+        if trusts and trusted is not None:
+            asked = asked_through(asked, said, trusted)
         if self.chunked:
             parts.append(b"Transfer-Encoding: chunked\r\n")
         if not self.host and not any(name.lower() == b"host" for name, _ in self.headers):
             parts.append(b"Host: \r\n")
-        forwarded.append(client)
+        self.address = asked.address
+        lines = asked.lines if self.version == "1.1" else asked.lines.replace(b"1.1", b"1.0", 1)
+        host = self.host if asked.host is None else asked.host
         parts.append(
-            b"X-Forwarded-For: %b\r\nX-Forwarded-Proto: http\r\n"
-            b"X-Forwarded-Host: %b\r\nX-Request-Id: %b\r\n\r\n" % (b", ".join(forwarded), self.host, self.id)
+            b'%b%b"%b\r\nX-Forwarded-Host: %b\r\nX-Request-Id: %b\r\n\r\n'
+            % (lines, host, asked.rest, host, self.id)
         )
         self.head = b"".join(parts)
         # The limit while it comes in counts what was read at once; this one counts what goes on.
@@ -186,7 +202,7 @@ class Request:
 
 
 # Set by the balancer itself, whatever the client said.
-OURS = frozenset((b"x-forwarded-for", b"x-forwarded-proto", b"x-forwarded-host", b"x-request-id"))
+OURS = forwarded.OURS | {b"x-request-id"}
 
 
 def disguises(name: bytes) -> set[bytes]:
@@ -199,7 +215,9 @@ def disguises(name: bytes) -> set[bytes]:
 
 
 NOT_FORWARDED = (HOP_BY_HOP | OURS).union(
-    *map(disguises, [*HOP_BY_HOP, *OURS, b"content-length", b"x-forwarded-for"])
+    # Of those a trusted proxy may send, and of the one that is looked at, see `make_head`.
+    [*forwarded.OTHERS, b"via"],
+    *map(disguises, [*HOP_BY_HOP, *OURS, *forwarded.OTHERS, b"content-length"]),
 )
 
 

@@ -6,6 +6,7 @@ from collections.abc import Callable, Collection
 from typing import Any
 
 from balancer import limits, policy
+from balancer.networks import Networks
 from balancer.rules import Rules
 
 
@@ -26,6 +27,8 @@ class Route:
 
     def __init__(self, name: str, clock: Callable[[], float]) -> None:
         self.name = name
+        # Proxies that are believed what they say of who asked; None: nobody is.
+        self.trusted: Networks | None = None
         self.weights: dict[str, float] = {}
         self.tracks: dict[str, list[Backend]] = {}
         self.rules: Rules | None = None
@@ -47,6 +50,7 @@ class Route:
                 backend = before.pop(key, None) or Backend(backend_id, track, host, port)
                 backend.usable = told["state"] == "up"
                 self.tracks[track].append(backend)
+        self._trust(table.get("trust_forwarded_from", ()))
         self._usable = {track: [b for b in backends if b.usable] for track, backends in self.tracks.items()}
         usable = {track: bool(backends) for track, backends in self._usable.items()}
         self.weights = policy.effective_weights(table["weights"], table["alert"], usable)
@@ -54,6 +58,12 @@ class Route:
             backend.usable = False
         refused = [b for backends in self.tracks.values() for b in backends if not b.usable]
         return [*before.values(), *refused]
+
+    def _trust(self, networks: list[str]) -> None:
+        if not networks:
+            self.trusted = None
+        elif self.trusted is None or self.trusted.told != tuple(networks):
+            self.trusted = Networks(networks)
 
     def choose(self, tried: Collection[Backend] = ()) -> Backend | None:
         """The backend for the next request, none of `tried`; None if nothing can serve it."""

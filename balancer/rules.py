@@ -4,21 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
-from typing import Any, NamedTuple
+from typing import Any
 
+from balancer import forwarded
+from balancer.answers import Answer
 from balancer.paths import readings
 from balancer.request import HOP_BY_HOP, OURS, BadRequest, Request
 
 # What frames or routes a request, or is said by the balancer: no rule may touch it.
-PROTECTED = HOP_BY_HOP | OURS | {b"content-length", b"expect", b"forwarded", b"host"}
-
-
-class Answer(NamedTuple):
-    """The balancer's own answer, instead of a backend's."""
-
-    status: int
-    why: str
-    lines: tuple[bytes, ...] = ()
+PROTECTED = HOP_BY_HOP | OURS | forwarded.OTHERS | {b"content-length", b"expect", b"host", b"via"}
 
 
 @dataclass(frozen=True)

@@ -7,6 +7,7 @@ import re
 from dataclasses import dataclass, field
 
 from balancer.hosts import NONE, check_shared, read_hosts
+from balancer.networks import read_networks
 from balancer.reader import Address, Reader
 from balancer.rules import Rule
 from balancer.rulesfile import read_rules
@@ -27,6 +28,7 @@ KNOWN = {
     "monitor",
     "rules",
     "tracks",
+    "trust_forwarded_from",
     "weights",
 }
 
@@ -71,6 +73,8 @@ class Service:
     # Whose requests are this service's at a listener it shares; none: all that are no other's.
     hosts: tuple[str, ...] = ()
     rules: tuple[Rule, ...] = ()
+    # Proxies that are believed what they say of who asked.
+    trust_forwarded_from: tuple[str, ...] = ()
 
     def needed(self, track: str) -> int:
         """How many backends of a track a drain must leave up; a percentage is rounded up."""
@@ -113,6 +117,9 @@ def _service(read: Reader, name: str, told: object) -> Service:
         health=_health(read, table.get("health", {}), f"{path}.health"),
         tracks=tracks,
         hosts=read_hosts(read, table["hosts"], f"{path}.hosts") if "hosts" in table else (),
+        trust_forwarded_from=read_networks(
+            read, table.get("trust_forwarded_from", []), f"{path}.trust_forwarded_from"
+        ),
         monitor=_monitor(read, table["monitor"], f"{path}.monitor") if "monitor" in table else None,
         min_available=_min_available(
             read, table.get("min_available", {}), f"{path}.min_available", set(tracks)

@@ -112,6 +112,7 @@ class Supervisor:
         return {
             "listen": str(service.listen),
             "hosts": service.hosts,
+            "trust_forwarded_from": service.trust_forwarded_from,
             "weights": service.weights,
             "alert": self.state.alert(service.name) is not None,
             "rules": [rule.told() for rule in service.rules],

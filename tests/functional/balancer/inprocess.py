@@ -23,7 +23,7 @@ ANSWER = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n"
 GOOD_ANSWER = re.compile(
     rb"HTTP/1\.1 200 OK\r\nContent-Length: 2\r\n(?:Connection: close\r\n)?\r\n(?:ok(?=HTTP/1|$))?"
 )
-REFUSAL = re.compile(rb"HTTP/1\.1 (400|405|414|431) ")
+REFUSAL = re.compile(rb"HTTP/1\.1 (400|405|414|431|508) ")
 CALLBACKS = (
     "on_message_begin",
     "on_url",
@@ -266,17 +266,23 @@ def differs(seen, meant, address=ADDRESS):
     if not meant.all(b"host"):
         headers.append((b"host", b""))
     ours = {
-        b"x-forwarded-for": b", ".join([*meant.all(b"x-forwarded-for"), address]),
-        b"x-forwarded-proto": b"http",
-        b"x-forwarded-host": b"".join(meant.all(b"host")),
+        b"x-forwarded-for": [address],
+        b"x-forwarded-proto": [b"http"],
+        b"x-forwarded-host": [b"".join(meant.all(b"host"))],
+        b"x-forwarded-port": [],
+        b"x-real-ip": [address],
+        b"forwarded": [b'for=%b;proto=http;host="%b"' % (address, b"".join(meant.all(b"host")))],
     }
+    *before, by_us = seen.all(b"via")
     pairs = {
         "method": (seen.method, meant.method),
         "target": (seen.target, meant.path_target()),
         "body": (seen.body, meant.body),
         "headers": (seen.end_to_end(), headers),
         "coding": (len(seen.all(b"transfer-encoding")), len(meant.all(b"transfer-encoding"))),
-        "who asked": ({name: b"|".join(seen.all(name)) for name in ours}, ours),
+        "who asked": ({name: seen.all(name) for name in ours}, ours),
+        "via": (before, meant.all(b"via")),
+        "the balancer's via": (by_us[1:], b".%b sluice" % by_us[2:3]),
     }
     for what, (got, want) in pairs.items():
         if got != want:

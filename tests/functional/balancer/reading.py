@@ -17,7 +17,17 @@ OF_THE_HOP = {
     b"proxy-authorization",
     b"http2-settings",
 }
-OF_THE_PROXY = {b"x-forwarded-for", b"x-forwarded-proto", b"x-forwarded-host", b"x-request-id"}
+OF_THE_PROXY = {
+    b"x-forwarded-for",
+    b"x-forwarded-proto",
+    b"x-forwarded-host",
+    b"x-forwarded-port",
+    b"x-forwarded-prefix",
+    b"x-real-ip",
+    b"forwarded",
+    b"via",
+    b"x-request-id",
+}
 LIMIT = 2**20
 NO_LINE = "no request line received"
 

@@ -174,12 +174,17 @@ def test_the_backend_sees_end_to_end_headers_and_who_asked(proxy):
         "host",
         "cookie",
         "accept",
+        "via",
+        "forwarded",
+        "x-real-ip",
         "x-forwarded-for",
         "x-forwarded-proto",
         "x-forwarded-host",
         "x-request-id",
     }
-    assert seen.one("x-forwarded-for") == "10.1.1.1, 10.2.2.2, 127.0.0.1"
+    assert seen.one("via") == "1.1 sluice"
+    assert seen.one("x-real-ip") == seen.one("x-forwarded-for") == "127.0.0.1"
+    assert seen.one("forwarded") == 'for=127.0.0.1;proto=http;host="shop.test"'
     assert seen.one("x-forwarded-proto") == "http"
     assert seen.one("x-forwarded-host") == "shop.test"
     assert seen.one("x-request-id") == "abc-1"

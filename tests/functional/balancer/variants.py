@@ -35,6 +35,8 @@ WORDS = [
     b"ffffffffffffffff",
     b"X_Forwarded_For: 1\r\n",
     b"X-Forwarded-For: 1\r\n",
+    b"Forwarded: for=1\r\n",
+    b"Via: 1.1 sluice\r\n",
     GET,
     SMUGGLED,
 ]

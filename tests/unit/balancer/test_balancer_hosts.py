@@ -92,7 +92,7 @@ def test_a_single_service_without_hosts_takes_all_without_a_look():
 def test_a_single_service_with_hosts_takes_only_these():
     one = names(shop=["shop.example"])
     assert one.only is None
-    assert one.is_nowhere(one.find(b"other.example"))
+    assert one.find(b"other.example") is NOWHERE
 
 
 def test_what_is_refused_unseen_counts_for_the_default_or_else_the_first():

@@ -3,8 +3,12 @@
 import pytest
 
 from balancer import paths, rules
+from balancer.forwarded import asked
 from balancer.request import BadRequest, Request
+from balancer.routes import Route
 from balancer.rules import Redirect, Rule, Rules
+
+ASKED = asked([b"10.0.0.9"], b"http")
 
 UTIL = Rule(path_prefix="/iTrust/util/", except_paths=("/iTrust/util/resetPassword.jsp",), deny=403)
 LOGIN = Rule(path="/iTrust/j_security_check", methods=("GET",), set_method="POST")
@@ -19,6 +23,7 @@ def request(target, method=b"GET", headers=()):
     one.method, one.target = method, target
     one.headers = [(b"Host", b"shop.test"), *headers]
     one.check()
+    one.route = Route("shop", lambda: 0.0)
     return one
 
 
@@ -195,7 +200,7 @@ def test_a_rule_for_some_methods_leaves_the_others_alone():
 
 def test_get_becomes_post_with_a_length_and_is_not_repeated():
     one = after(LOGIN, b"/iTrust/j_security_check?j_username=1&j_password=x")
-    one.make_head(b"10.0.0.9")
+    one.make_head(ASKED)
     assert one.head.startswith(b"POST /iTrust/j_security_check?j_username=1&j_password=x HTTP/1.1\r\n")
     assert one.head.count(b"Content-Length: 0\r\n") == 1
     assert not one.may_repeat()
@@ -203,13 +208,13 @@ def test_get_becomes_post_with_a_length_and_is_not_repeated():
 
 def test_a_length_that_is_told_is_told_once():
     one = after(LOGIN, b"/iTrust/j_security_check", headers=[(b"Content-Length", b"0")])
-    one.make_head(b"10.0.0.9")
+    one.make_head(ASKED)
     assert one.head.count(b"Content-Length") == 1
 
 
 def test_chunks_get_no_length():
     one = after(LOGIN, b"/iTrust/j_security_check", headers=[(b"Transfer-Encoding", b"chunked")])
-    one.make_head(b"10.0.0.9")
+    one.make_head(ASKED)
     assert b"Content-Length" not in one.head
 
 
@@ -233,7 +238,7 @@ def test_a_header_is_removed_however_it_is_written():
 def test_a_client_cannot_have_a_set_header_removed_as_one_of_its_hop():
     sent = [(b"Connection", b"close, X-Realm,x-other")]
     one = after(Rule(path_prefix="/", set_header={"X-Realm": "7"}), headers=[*sent, (b"X-Other", b"1")])
-    one.make_head(b"10.0.0.9")
+    one.make_head(ASKED)
     assert b"X-Realm: 7\r\n" in one.head
     assert b"X-Other" not in one.head
 
@@ -258,7 +263,7 @@ def test_later_rules_see_the_method_that_the_client_sent():
 def test_a_set_header_counts_for_the_limit_of_a_head():
     told = tuple(Rule(path_prefix="/", set_header={f"X-{n}": "y" * 1000}) for n in range(40))
     with pytest.raises(BadRequest, match="head too large"):
-        after(told).make_head(b"10.0.0.9")
+        after(told).make_head(ASKED)
 
 
 def test_told_rules_are_the_same_after_they_travelled():
