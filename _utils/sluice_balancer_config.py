@@ -17,7 +17,15 @@ HEALTH = {
 }
 
 # What else a service may have: it goes into the file as it is, and the balancer checks it.
-PASSED = ("hosts", "monitor", "rules", "trust_forwarded_from")
+PASSED = (
+    "balance",
+    "hosts",
+    "monitor",
+    "rules",
+    "slow_start_seconds",
+    "testers",
+    "trust_forwarded_from",
+)
 KNOWN = {"backend_port", "health", "listen", "min_available", "tracks", *PASSED}
 
 # How many backends of a track a drain must leave up.

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from balancer import limits
+from balancer.affinity import add_cookie
 from balancer.answers import head_bytes, own_answer
 from balancer.request import Request
 from balancer.routes import Backend
@@ -62,7 +63,11 @@ class Exchange:
     def start(self) -> None:
         """Choose a backend and send it the request; 503 if there is none."""
         self._release()
-        backend = self.route.choose(self._tried)
+        steering = self.route.steering
+        if steering is None:
+            backend = self.route.choose(self._tried)
+        else:
+            backend = steering.choose(self.route, self.request, self._tried)
         if backend is None or len(self._tried) > 2:
             self._give_up()
             return
@@ -92,13 +97,20 @@ class Exchange:
         self._connecting = None
         if self.over:
             upstream.transport.close()
-        elif self.route.serves(backend):
+        elif self._may_go_to(backend):
             self._send(upstream)
         else:
             # While the connection was made an alert or a drain took effect: nothing new may begin there.
             upstream.transport.close()
             self._tried.remove(backend)
             self.start()
+
+    def _may_go_to(self, backend: Backend) -> bool:
+        """True unless an alert or a drain took effect since the backend was chosen."""
+        steering = self.route.steering
+        if steering is None:
+            return self.route.serves(backend)
+        return steering.may_have(self.route, self.request, backend)
 
     def _send(self, upstream: Upstream) -> None:
         """Head and whatever waits of the body, in one write."""
@@ -153,6 +165,8 @@ class Exchange:
         if not self.request.keep_alive or not self.request.complete or self.client.worker.stopping:
             self.request.keep_alive = False
             lines.append(b"Connection: close\r\n")
+        if self.request.steered is not None and self.request.steered.cookie:
+            add_cookie(lines, self.request.steered.cookie)
         self._held = head_bytes(status, lines)
 
     def response_body(self, data: bytes) -> None:

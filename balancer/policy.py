@@ -6,6 +6,9 @@ from collections.abc import Iterable, Mapping
 from typing import Protocol, TypeVar
 
 STABLE = "stable"
+LEAST_CONNECTIONS, ROUND_ROBIN = "least_connections", "round_robin"
+# What a backend that came back gets of its share at first: enough to warm up by, too little to fall over.
+FIRST_PART = 0.1
 
 
 def effective_weights(
@@ -66,6 +69,15 @@ class Shares:
         return best
 
 
+def part_of_share(since: float, now: float, seconds: float) -> float:
+    """
+    How much of its share a backend takes that came into service at `since`, of 1: FIRST_PART at first, all of
+    it after `seconds`, and evenly more in between.
+    """
+    passed = (now - since) / seconds if seconds > 0 else 1.0
+    return min(1.0, FIRST_PART + (1.0 - FIRST_PART) * max(0.0, passed))
+
+
 class Loaded(Protocol):
     """Something with a number of requests in flight."""
 
@@ -83,3 +95,30 @@ def least_loaded(backends: Iterable[B], turn: int) -> B | None:
     start = turn % len(candidates)
     rotated = candidates[start:] + candidates[:start]
     return min(rotated, key=lambda backend: backend.in_flight)
+
+
+class WarmUp:
+    """
+    Slow start: how often a backend that came back takes part in the choice within its track.
+
+    Turns are dealt by `Shares`. One that falls to a backend that warms up is that backend's; all others are
+    for those that are warm, to be chosen from as ever.
+    """
+
+    def __init__(self) -> None:
+        self._shares = Shares()
+
+    def among(self, parts: Mapping[str, float]) -> set[str]:
+        """
+        Which backends the next request may go to.
+
+        parts
+            Backend to the part of its share that it may take, above 0 to 1.
+
+        Where none is warm there is nobody to spare the others anything: all of them.
+        """
+        warm = {backend for backend, part in parts.items() if part >= 1.0}
+        if not warm:
+            return set(parts)
+        chosen = self._shares.choose(parts)
+        return warm if chosen is None or chosen in warm else {chosen}

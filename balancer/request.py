@@ -13,6 +13,7 @@ from balancer.hosts import is_host
 if TYPE_CHECKING:
     from balancer.answers import Answer
     from balancer.routes import Route
+    from balancer.steering import Steered
 
 # RFC 9110, 7.6.1, and the older names still met in the wild.
 HOP_BY_HOP = frozenset(
@@ -62,8 +63,10 @@ class Request:
         "keep_alive",
         "length",
         "method",
+        "proto",
         "route",
         "started",
+        "steered",
         "target",
         "upgrade",
         "version",
@@ -74,6 +77,7 @@ class Request:
         self.started = started
         # Of the client, as far as it is known; of a proxy in between if nobody trusts its word.
         self.address = b""
+        self.proto = b"http"
         # The service that it is for; set once its Host is known.
         self.route: Route = None  # type: ignore[assignment]
         self.method = b""
@@ -95,6 +99,8 @@ class Request:
         self.body_sent = False
         # What a rule has the balancer answer by itself.
         self.answer: Answer | None = None
+        # Who asks, once that mattered for the choice of a track.
+        self.steered: Steered | None = None
 
     @property
     def has_body(self) -> bool:
@@ -188,7 +194,7 @@ class Request:
             parts.append(b"Transfer-Encoding: chunked\r\n")
         if not self.host and not any(name.lower() == b"host" for name, _ in self.headers):
             parts.append(b"Host: \r\n")
-        self.address = asked.address
+        self.address, self.proto = asked.address, asked.proto
         lines = asked.lines if self.version == "1.1" else asked.lines.replace(b"1.1", b"1.0", 1)
         host = self.host if asked.host is None else asked.host
         parts.append(

@@ -8,18 +8,24 @@ from typing import Any
 from balancer import limits, policy
 from balancer.networks import Networks
 from balancer.rules import Rules
+from balancer.steering import Steering
+
+# Before any time there is.
+NEVER = float("-inf")
 
 
 class Backend:
     """One host:port of a track, and what this worker knows of it."""
 
-    __slots__ = ("host", "id", "in_flight", "port", "suspect_until", "track", "usable")
+    __slots__ = ("host", "id", "in_flight", "port", "since", "suspect_until", "track", "usable")
 
     def __init__(self, backend_id: str, track: str, host: str, port: int) -> None:
         self.id, self.track, self.host, self.port = backend_id, track, host, port
         self.usable = False
         self.in_flight = 0
         self.suspect_until = 0.0
+        # When it came back into service.
+        self.since = NEVER
 
 
 class Route:
@@ -35,7 +41,16 @@ class Route:
         self._usable: dict[str, list[Backend]] = {}
         self._shares = policy.Shares()
         self._turns: dict[str, int] = {}
+        self._is_in_turn = False
+        # Slow start: how long it takes, until when any backend has not its whole share, and whose turn it is.
+        self._slow_start = 0.0
+        self._warm_at = NEVER
+        self._warm_ups: dict[str, policy.WarmUp] = {}
         self._clock = clock
+        self.alert = False
+        # What it was made of, to be made anew only if that is other; None: all is a matter of shares.
+        self._steering_told: dict[str, Any] = {}
+        self.steering: Steering | None = None
 
     def apply(self, table: dict[str, Any]) -> list[Backend]:
         """Take over a new table; returns the backends that must get no further request."""
@@ -49,11 +64,18 @@ class Route:
                 key = (track, backend_id, host, port)
                 backend = before.pop(key, None) or Backend(backend_id, track, host, port)
                 backend.usable = told["state"] == "up"
+                backend.since = told.get("since") or NEVER
                 self.tracks[track].append(backend)
         self._trust(table.get("trust_forwarded_from", ()))
         self._usable = {track: [b for b in backends if b.usable] for track, backends in self.tracks.items()}
         usable = {track: bool(backends) for track, backends in self._usable.items()}
         self.weights = policy.effective_weights(table["weights"], table["alert"], usable)
+        self.alert = table["alert"]
+        self._is_in_turn = table.get("balance") == policy.ROUND_ROBIN
+        self._slow_start = table.get("slow_start_seconds", 0.0)
+        came_back = (b.since for backends in self._usable.values() for b in backends)
+        self._warm_at = max(came_back, default=NEVER) + self._slow_start
+        self._steer(table.get("steering", {}))
         for backend in before.values():
             backend.usable = False
         refused = [b for backends in self.tracks.values() for b in backends if not b.usable]
@@ -65,11 +87,24 @@ class Route:
         elif self.trusted is None or self.trusted.told != tuple(networks):
             self.trusted = Networks(networks)
 
+    def _steer(self, told: dict[str, Any]) -> None:
+        if told != self._steering_told:
+            self._steering_told = told
+            self.steering = Steering(told) if told else None
+        if self.steering is not None:
+            self.steering.weigh(self.weights)
+
     def choose(self, tried: Collection[Backend] = ()) -> Backend | None:
         """The backend for the next request, none of `tried`; None if nothing can serve it."""
-        track = self._shares.choose(self.weights)
-        if track is None:
-            return None
+        track = self.next_track()
+        return None if track is None else self.choose_in(track, tried)
+
+    def next_track(self) -> str | None:
+        """The track whose turn it is by its share; None if nothing can serve."""
+        return self._shares.choose(self.weights)
+
+    def choose_in(self, track: str, tried: Collection[Backend] = ()) -> Backend | None:
+        """A backend of this track, or else of another that may serve; None if there is none but `tried`."""
         found = self._among(track, tried)
         if found is not None:
             return found
@@ -97,7 +132,16 @@ class Route:
         now = self._clock()
         trusted = [b for b in candidates if b.suspect_until <= now]
         turn = self._turns[track] = self._turns.get(track, -1) + 1
-        return policy.least_loaded(trusted or candidates, turn)
+        among = trusted or candidates
+        if self._warm_at > now:
+            among = self._warm(track, among, now)
+        return among[turn % len(among)] if self._is_in_turn else policy.least_loaded(among, turn)
+
+    def _warm(self, track: str, among: list[Backend], now: float) -> list[Backend]:
+        """Those that the next request may go to, while one has not its whole share yet."""
+        parts = {b.id: policy.part_of_share(b.since, now, self._slow_start) for b in among}
+        chosen = self._warm_ups.setdefault(track, policy.WarmUp()).among(parts)
+        return [b for b in among if b.id in chosen]
 
     def suspect(self, backend: Backend) -> None:
         """Leave a backend alone for a moment: it refused or broke a connection."""

@@ -6,11 +6,14 @@ import math
 import re
 from dataclasses import dataclass, field
 
+from balancer import policy
+from balancer.affinity import Affinity, read_affinity
 from balancer.hosts import NONE, check_shared, read_hosts
 from balancer.networks import read_networks
 from balancer.reader import Address, Reader
 from balancer.rules import Rule
 from balancer.rulesfile import read_rules
+from balancer.testers import Testers, read_testers
 
 SERVICE = re.compile(r"[a-z][a-z0-9_-]{0,30}")
 PERCENT = re.compile(r"(?:100|[0-9]{1,2})%")
@@ -21,12 +24,16 @@ MAX_BACKENDS = 10_000
 HOST_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
 # What may stand in a service.
 KNOWN = {
+    "affinity",
+    "balance",
     "health",
     "hosts",
     "listen",
     "min_available",
     "monitor",
     "rules",
+    "slow_start_seconds",
+    "testers",
     "tracks",
     "trust_forwarded_from",
     "weights",
@@ -75,6 +82,11 @@ class Service:
     rules: tuple[Rule, ...] = ()
     # Proxies that are believed what they say of who asked.
     trust_forwarded_from: tuple[str, ...] = ()
+    affinity: Affinity | None = None
+    testers: Testers | None = None
+    # How a backend is chosen within a track, and how long one that came back takes to get its whole share.
+    balance: str = policy.LEAST_CONNECTIONS
+    slow_start_seconds: float = 0.0
 
     def needed(self, track: str) -> int:
         """How many backends of a track a drain must leave up; a percentage is rounded up."""
@@ -125,7 +137,18 @@ def _service(read: Reader, name: str, told: object) -> Service:
             read, table.get("min_available", {}), f"{path}.min_available", set(tracks)
         ),
         rules=read_rules(read, table.get("rules", []), f"{path}.rules"),
+        affinity=read_affinity(read, table.get("affinity", {"kind": "none"}), f"{path}.affinity", name),
+        testers=read_testers(read, table["testers"], f"{path}.testers") if "testers" in table else None,
+        balance=_balance(read, table.get("balance", policy.LEAST_CONNECTIONS), f"{path}.balance"),
+        slow_start_seconds=read.number(
+            table.get("slow_start_seconds", 0), f"{path}.slow_start_seconds", 0, 3600
+        ),
     )
+
+
+def _balance(read: Reader, told: object, path: str) -> str:
+    known = (policy.LEAST_CONNECTIONS, policy.ROUND_ROBIN)
+    return read.text(told, path, " or ".join(f'"{way}"' for way in known), known.__contains__)
 
 
 def _weights(read: Reader, told: object, path: str, tracks: set[str]) -> dict[str, float]:

@@ -8,10 +8,12 @@ import socket
 from pathlib import Path
 from typing import Any
 
-from balancer import __version__, alerts, config
+from balancer import __version__, affinitykeys, alerts, config
+from balancer.affinitykeys import Keys
 from balancer.alerts import Alert, State
 from balancer.attempts import Failures
 from balancer.channel import Message
+from balancer.comebacks import Comebacks
 from balancer.config import Config
 from balancer.health import Checks
 from balancer.history import History
@@ -55,20 +57,25 @@ class Supervisor:
         self._path = path
         self._tokens = tokens
         self.config = loaded
-        self.config_error = error
+        self.keys = Keys(loaded)
+        if self.keys.mistake is not None:
+            log.error("%s; users keep their track only as long as this balancer runs", self.keys.mistake)
+        self.config_error = "; ".join(filter(None, (error, self.keys.mistake))) or None
         # The sha256 of the file that all workers work by.
         self.in_force = loaded.sha256
         self.started_at = self.loaded_at = alerts.now()
         self.reloads = {"applied": 0, "refused": 0}
         self.state = State(loaded.state_dir / "state.json")
         self.checks = Checks(self.push)
+        self.comebacks = Comebacks()
         self._sockets = sockets
         self.workers = Workers(loaded, sockets)
         self.monitor = Monitor()
         self.history = History()
         self.failures = Failures()
         self.redis: RedisDoor | None = None
-        self._seen = (loaded.raw if error is None else read_bytes(path), tokens.raw_at_start)
+        kept = (*tokens.raw_at_start, *self.keys.raw_at_start)
+        self._seen = (loaded.raw if error is None else read_bytes(path), kept)
         self._pushing = asyncio.Lock()
         self._reloading = asyncio.Lock()
         self._tasks: list[asyncio.Task[None]] = []
@@ -81,6 +88,7 @@ class Supervisor:
         await self.checks.follow(self.config)
         await self.checks.first_answers(FIRST_HEALTH_SECONDS)
         await self.workers.start(self.table())
+        self.comebacks.begin()
         await self.push()
         if self.config.redis is not None:
             self.redis = RedisDoor(self.config.redis, lambda: sorted(self.config.services), self._from_redis)
@@ -116,17 +124,24 @@ class Supervisor:
             "weights": service.weights,
             "alert": self.state.alert(service.name) is not None,
             "rules": [rule.told() for rule in service.rules],
+            "steering": self.keys.steering(service),
+            "balance": service.balance,
+            "slow_start_seconds": service.slow_start_seconds,
             "tracks": {
                 track: {
                     backend: {
                         "address": [address.host, address.port],
-                        "state": self.backend_state(service.name, track, backend),
+                        **self._condition(service.name, track, backend),
                     }
                     for backend, address in backends.items()
                 }
                 for track, backends in service.tracks.items()
             },
         }
+
+    def _condition(self, service: str, track: str, backend: str) -> Message:
+        state = self.backend_state(service, track, backend)
+        return {"state": state, "since": self.comebacks.note((service, track, backend), state)}
 
     def backend_state(self, service: str, track: str, backend: str) -> str:
         """`drained`, `up` or `down`."""
@@ -275,7 +290,7 @@ class Supervisor:
             raw, _ = self._seen
             fresh = config.load(self._path) if raw is None else config.parse(raw)
             self._check_fixed(fresh)
-            known = self._tokens.read()
+            known, secrets = self._tokens.read(), affinitykeys.read(fresh)
             self._listen(fresh)
         except (ConfigError, TokenError) as error:
             mistakes = error.mistakes if isinstance(error, ConfigError) else [str(error)]
@@ -287,17 +302,29 @@ class Supervisor:
         other_tokens = self._tokens.take_over(known)
         if other_tokens:
             log.warning("other tokens are in force: admin and %d that may raise alerts", len(known.alert))
+        other_secrets = self.keys.take_over(secrets)
         if fresh.sha256 != self.config.sha256:
             await self._take_over(fresh)
             return True
-        return other_tokens
+        if other_secrets:
+            log.warning("other secrets of affinity are in force: every user counts as new")
+            await self.push()
+        return other_tokens or other_secrets
 
     def _on_disk(self) -> tuple[bytes | None, tuple[bytes | None, ...]]:
-        """The bytes of the file and of the tokens' files."""
-        return read_bytes(self._path), self._tokens.raw()
+        """The bytes of the file, and of the files of tokens and secrets."""
+        return read_bytes(self._path), (*self._tokens.raw(), *self.keys.raw(self.config))
 
     async def _take_over(self, fresh: Config) -> None:
         self.config = fresh
+        self.comebacks.keep(
+            {
+                (service.name, track, backend)
+                for service in fresh.services.values()
+                for track, backends in service.tracks.items()
+                for backend in backends
+            }
+        )
         await self.checks.follow(fresh)
         # New backends are asked before they are judged; the old ones go on serving meanwhile.
         await self.checks.first_answers(FIRST_HEALTH_SECONDS)
@@ -404,6 +431,7 @@ class Supervisor:
             "listen": str(service.listen),
             "hosts": list(service.hosts),
             "alert": vars(alert) if alert else None,
+            "affinity": {"release": service.affinity.release} if service.affinity else None,
             "monitor": vars(self.monitor.finding(service, alert is not None)),
             "tracks": {
                 track: {

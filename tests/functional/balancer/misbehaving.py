@@ -196,6 +196,9 @@ class Backend:
         await self.read_body(seen, reader)
         return await self.answer(writer, int(seen.query["code"]), b"told so")
 
+    async def say_cached(self, seen, reader, writer):
+        return await self.answer(writer, 200, b"", f"Cache-Control: {seen.query['control']}")
+
     async def say_no_content(self, seen, reader, writer):
         writer.write(b"HTTP/1.1 204 No Content\r\nX-Backend: x\r\n\r\n")
         return True
