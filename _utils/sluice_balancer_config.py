@@ -20,6 +20,7 @@ HEALTH = {
 PASSED = (
     "balance",
     "hosts",
+    "mirror",
     "monitor",
     "rules",
     "slow_start_seconds",

@@ -20,6 +20,8 @@ class Counters:
         self.requests: dict[tuple[str, str, str, int], list[float]] = {}
         self.retries: dict[str, int] = {}
         self.refusals: dict[str, int] = {}
+        # Copies for a canary, by what became of them.
+        self.mirrored: dict[str, int] = {}
         self._budget: dict[str, float] = {}
 
     def finished(self, service: str, track: str, backend: str, status: int, seconds: float) -> None:
@@ -42,6 +44,10 @@ class Counters:
     def refused(self, service: str) -> None:
         self.refusals[service] = self.refusals.get(service, 0) + 1
 
+    def count_mirrored(self, service: str, track: str, backend: str, result: str) -> None:
+        key = f"{service} {track} {backend} {result}"
+        self.mirrored[key] = self.mirrored.get(key, 0) + 1
+
     def dump(self) -> dict[str, Any]:
         """The numbers as JSON: keys joined with spaces, which no name contains."""
         return {
@@ -51,4 +57,5 @@ class Counters:
             },
             "retries": self.retries,
             "refusals": self.refusals,
+            "mirrored": self.mirrored,
         }

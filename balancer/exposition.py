@@ -12,6 +12,7 @@ from prometheus_client.registry import Collector
 
 from balancer.counters import BUCKETS
 from balancer.hosts import NONE
+from balancer.mirror import RESULTS, TRACK
 from balancer.monitor import STATES
 
 if TYPE_CHECKING:
@@ -27,7 +28,8 @@ async def render(supervisor: Supervisor) -> bytes:
     counters, flying = await supervisor.workers.numbers()
     status = supervisor.status_of(flying)
     registry = CollectorRegistry(auto_describe=False)
-    registry.register(Fixed([*traffic(status, counters), *condition(status, counters, supervisor)]))
+    metrics = [*traffic(status, counters), mirrored(supervisor, counters)]
+    registry.register(Fixed([*metrics, *condition(status, counters, supervisor)]))
     return generate_latest(registry)
 
 
@@ -75,6 +77,25 @@ def traffic(status: dict[str, Any], counters: dict[str, Any]) -> list[Metric]:
     for who, row in sums.items():
         seconds.add_metric(list(who), buckets(row), sum_value=row[1])
     return [requests, seconds]
+
+
+def mirrored(supervisor: Supervisor, counters: dict[str, Any]) -> Metric:
+    """Copies of requests; with 0 for the services that have any made."""
+    copies = CounterMetricFamily(
+        "sluice_mirrored_requests",
+        "Copies of stable's requests for the canary, by what became of them.",
+        labels=["service", "track", "backend", "result"],
+    )
+    known = {
+        f"{service.name} {TRACK} {backend} {result}"
+        for service in supervisor.config.services.values()
+        for backend in (service.tracks.get(TRACK, {}) if service.mirror is not None else {})
+        for result in RESULTS
+    }
+    rows = counters.get("mirrored", {})
+    for key in sorted(known | set(rows)):
+        copies.add_metric(key.split(" "), rows.get(key, 0))
+    return copies
 
 
 def buckets(row: list[float]) -> list[tuple[str, float]]:

@@ -26,6 +26,10 @@ STALL_SECONDS = 60.0
 MAX_WAITING_BYTES = 64 * 1024
 # Idle connections kept to one backend by one worker.
 MAX_IDLE_PER_BACKEND = 256
+# A copy of a request, from its beginning to the end of its answer: who takes longer counts as too slow.
+MIRROR_SECONDS = 10.0
+# Of the answer to a copy so much is read: enough for any page, and no download or endless stream.
+MIRROR_BYTES = 8 * 1024 * 1024
 # A backend that refused a connection is left alone by this worker for so long.
 SUSPECT_SECONDS = 1.0
 # Requests under way may finish for this long when the balancer stops.

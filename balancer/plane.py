@@ -17,6 +17,9 @@ if TYPE_CHECKING:
     from balancer.exchange import Exchange
     from balancer.frontend import Client
 
+# Status of a request whose client did not wait for the answer.
+CLIENT_GONE = 499
+
 
 class Plane:
     """The part of a worker that every request meets."""
@@ -55,3 +58,5 @@ class Plane:
             ms=seconds * 1000,
             id=request.id.decode(),
         )
+        if exchange.route.mirror is not None and exchange.status != CLIENT_GONE:
+            exchange.route.mirror.offer(request, backend)

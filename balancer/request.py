@@ -208,7 +208,7 @@ class Request:
 
 
 # Set by the balancer itself, whatever the client said.
-OURS = forwarded.OURS | {b"x-request-id"}
+OURS = forwarded.OURS | {b"x-request-id", b"x-sluice-mirror"}
 
 
 def disguises(name: bytes) -> set[bytes]:

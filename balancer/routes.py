@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from balancer import limits, policy
 from balancer.networks import Networks
 from balancer.rules import Rules
 from balancer.steering import Steering
+
+if TYPE_CHECKING:
+    from balancer.mirror import Mirror
 
 # Before any time there is.
 NEVER = float("-inf")
@@ -51,6 +54,8 @@ class Route:
         # What it was made of, to be made anew only if that is other; None: all is a matter of shares.
         self._steering_told: dict[str, Any] = {}
         self.steering: Steering | None = None
+        # Makes copies for the canary, if it is to get any.
+        self.mirror: Mirror | None = None
 
     def apply(self, table: dict[str, Any]) -> list[Backend]:
         """Take over a new table; returns the backends that must get no further request."""

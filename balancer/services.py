@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from balancer import policy
 from balancer.affinity import Affinity, read_affinity
 from balancer.hosts import NONE, check_shared, read_hosts
+from balancer.mirror import MirrorSettings, read_mirror
 from balancer.networks import read_networks
 from balancer.reader import Address, Reader
 from balancer.rules import Rule
@@ -30,6 +31,7 @@ KNOWN = {
     "hosts",
     "listen",
     "min_available",
+    "mirror",
     "monitor",
     "rules",
     "slow_start_seconds",
@@ -87,6 +89,7 @@ class Service:
     # How a backend is chosen within a track, and how long one that came back takes to get its whole share.
     balance: str = policy.LEAST_CONNECTIONS
     slow_start_seconds: float = 0.0
+    mirror: MirrorSettings | None = None
 
     def needed(self, track: str) -> int:
         """How many backends of a track a drain must leave up; a percentage is rounded up."""
@@ -143,6 +146,7 @@ def _service(read: Reader, name: str, told: object) -> Service:
         slow_start_seconds=read.number(
             table.get("slow_start_seconds", 0), f"{path}.slow_start_seconds", 0, 3600
         ),
+        mirror=read_mirror(read, table["mirror"], f"{path}.mirror", tracks) if "mirror" in table else None,
     )
 
 

@@ -127,6 +127,7 @@ class Supervisor:
             "steering": self.keys.steering(service),
             "balance": service.balance,
             "slow_start_seconds": service.slow_start_seconds,
+            "mirror": vars(service.mirror) if service.mirror is not None else None,
             "tracks": {
                 track: {
                     backend: {

@@ -17,7 +17,7 @@ from typing import Any
 
 import uvloop
 
-from balancer import channel, limits
+from balancer import channel, limits, mirror
 from balancer.accepting import Accepting, Factory
 from balancer.frontend import Client
 from balancer.hosts import NONE, Names
@@ -72,8 +72,10 @@ class Worker(Plane):
         for name in self.routes.keys() - services.keys():
             self._forget(self.routes.pop(name))
         for name, table in services.items():
-            for backend in self.route(name).apply(table):
+            route = self.route(name)
+            for backend in route.apply(table):
                 self.pool.drop(backend)
+            mirror.follow(route, table.get("mirror"), self.metrics)
         self._share_listeners(services)
         if self.accepting is not None:
             self.accepting.follow(order["listeners"])
@@ -83,6 +85,7 @@ class Worker(Plane):
         """The service is no more: what is under way ends, and what comes after it on a connection is 503."""
         for backend in route.apply(NOTHING):
             self.pool.drop(backend)
+        mirror.follow(route, None, self.metrics)
 
     def _share_listeners(self, services: dict[str, Any]) -> None:
         """Have each listener lead to the services that are there by this table."""

@@ -34,6 +34,11 @@ def test_the_choice_within_a_track_has_defaults():
     assert (found.balance, found.slow_start_seconds) == ("round_robin", 30)
 
 
+def test_a_mirror_has_defaults():
+    assert vars(shop(mirror={"percent": 5, "to": "canary"}).mirror) == {"percent": 5, "max_in_flight": 8}
+    assert shop().mirror is None
+
+
 def test_affinity_has_defaults():
     found = shop(affinity=AFFINITY).affinity
     assert isinstance(found, Affinity)
@@ -67,6 +72,10 @@ FREE = "want a name of letters, digits and - that no other use has"
         ("testers.header", "Host", f'is "Host", {FREE}'),
         ("testers.header", "x-forwarded-for", f'is "x-forwarded-for", {FREE}'),
         ("testers.header", "X Track", f'is "X Track", {FREE}'),
+        ("mirror.percent", None, "is null, want a number, 0 to 100"),
+        ("mirror.percent", 101, "is 101, want a number, 0 to 100"),
+        ("mirror.to", "stable", 'is "stable", want "canary", and a track of that name'),
+        ("mirror.max_in_flight", 0, "is 0, want a whole number, 1 to 1000"),
         ("balance", "random", 'is "random", want "least_connections" or "round_robin"'),
         ("balance", ["round_robin"], 'is ["round_robin"], want "least_connections" or "round_robin"'),
         ("slow_start_seconds", -1, "is -1, want a number, 0 to 3600"),
@@ -75,7 +84,7 @@ FREE = "want a name of letters, digits and - that no other use has"
 )
 def test_a_mistake_is_told(key, value, wanted):
     part, _, name = key.partition(".")
-    table = {"affinity": dict(AFFINITY), "testers": dict(TESTERS)}
+    table = {"affinity": dict(AFFINITY), "testers": dict(TESTERS), "mirror": {"percent": 5}}
     if name:
         table[part][name] = value
     else:
