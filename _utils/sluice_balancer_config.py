@@ -19,6 +19,7 @@ HEALTH = {
 # What else a service may have: it goes into the file as it is, and the balancer checks it.
 PASSED = (
     "balance",
+    "ejection",
     "hosts",
     "mirror",
     "monitor",

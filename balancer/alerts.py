@@ -6,7 +6,7 @@ import json
 import logging
 import os
 from dataclasses import asdict, dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 log = logging.getLogger(__name__)
@@ -30,7 +30,16 @@ class Alert:
 
 def now() -> str:
     """The time in UTC as in 2026-11-24T12:00:00.123Z."""
-    return datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    return told(datetime.now(UTC))
+
+
+def after(seconds: float) -> str:
+    """The time in so many seconds, as `now` tells it."""
+    return told(datetime.now(UTC) + timedelta(seconds=seconds))
+
+
+def told(time: datetime) -> str:
+    return time.isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
 def clean(text: object, default: str = NO_REASON, limit: int = MAX_REASON) -> str:

@@ -22,19 +22,24 @@ class ChannelClosed(Exception):
 
 
 class Orders:
-    """The supervisor's end: sends orders and waits for their answers."""
+    """The supervisor's end: sends orders and waits for their answers, and hears what was not asked for."""
 
-    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        self._reader, self._writer = reader, writer
+    def __init__(
+        self,
+        reader: asyncio.StreamReader,
+        writer: asyncio.StreamWriter,
+        told: Callable[[Message], None] | None = None,
+    ) -> None:
+        self._reader, self._writer, self._told = reader, writer, told
         self._numbers = itertools.count()
         self._waiting: dict[int, asyncio.Future[Message]] = {}
         self.closed = asyncio.Event()
         self._task = asyncio.ensure_future(self._read())
 
     @classmethod
-    async def open(cls, end: socket.socket) -> Orders:
+    async def open(cls, end: socket.socket, told: Callable[[Message], None] | None = None) -> Orders:
         reader, writer = await asyncio.open_connection(sock=end, limit=MAX_LINE_BYTES)
-        return cls(reader, writer)
+        return cls(reader, writer, told)
 
     async def order(self, kind: str, seconds: float = ANSWER_SECONDS, **details: Any) -> Message:
         """Send one order, at once, and return its answer. Raises ChannelClosed if none comes."""
@@ -55,6 +60,10 @@ class Orders:
         try:
             while line := await self._reader.readline():
                 message = json.loads(line)
+                if "n" not in message:
+                    if self._told is not None:
+                        self._told(message)
+                    continue
                 waiting = self._waiting.get(message["n"])
                 if waiting is not None and not waiting.done():
                     waiting.set_result(message)
@@ -71,9 +80,18 @@ class Orders:
         self.closed.set()
 
 
-async def obey(end: socket.socket, carry_out: Callable[[Message], Message]) -> None:
-    """A worker's end: carry out each order and answer it; returns when the supervisor is gone."""
+async def obey(
+    end: socket.socket,
+    carry_out: Callable[[Message], Message],
+    attach: Callable[[Callable[[Message], None]], None] | None = None,
+) -> None:
+    """
+    A worker's end: carry out each order and answer it; returns when the supervisor is gone. `attach` gets a
+    function that tells the supervisor something it did not ask for.
+    """
     reader, writer = await asyncio.open_connection(sock=end, limit=MAX_LINE_BYTES)
+    if attach is not None:
+        attach(lambda message: writer.write(encode(message)))
     try:
         while line := await reader.readline():
             order = json.loads(line)

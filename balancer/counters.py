@@ -22,6 +22,10 @@ class Counters:
         self.refusals: dict[str, int] = {}
         # Copies for a canary, by what became of them.
         self.mirrored: dict[str, int] = {}
+        # Attempts that failed, by service, track, backend and reason; and those whose request was given to
+        # another backend, so that no answer tells of them.
+        self.failures: dict[tuple[str, str, str, str], int] = {}
+        self.passed_on: dict[tuple[str, str, str], int] = {}
         self._budget: dict[str, float] = {}
 
     def finished(self, service: str, track: str, backend: str, status: int, seconds: float) -> None:
@@ -37,9 +41,19 @@ class Counters:
     def may_retry(self, service: str) -> bool:
         return self._budget.get(service, RETRY_FLOOR) >= 1
 
-    def retried(self, service: str) -> None:
+    def retried(self, service: str, sent: bool = True) -> None:
+        """Count a second try; one that was `sent` before is extra load, and costs of the budget."""
         self.retries[service] = self.retries.get(service, 0) + 1
-        self._budget[service] = max(self._budget.get(service, RETRY_FLOOR) - 1, 0.0)
+        if sent:
+            self._budget[service] = max(self._budget.get(service, RETRY_FLOOR) - 1, 0.0)
+
+    def failed(self, service: str, track: str, backend: str, reason: str, goes_on: bool) -> None:
+        """An attempt failed; `goes_on`: its request was given to another backend."""
+        key = (service, track, backend, reason)
+        self.failures[key] = self.failures.get(key, 0) + 1
+        if goes_on:
+            who = (service, track, backend)
+            self.passed_on[who] = self.passed_on.get(who, 0) + 1
 
     def refused(self, service: str) -> None:
         self.refusals[service] = self.refusals.get(service, 0) + 1
@@ -58,4 +72,6 @@ class Counters:
             "retries": self.retries,
             "refusals": self.refusals,
             "mirrored": self.mirrored,
+            "failures": {" ".join(key): count for key, count in self.failures.items()},
+            "passed_on": {" ".join(key): count for key, count in self.passed_on.items()},
         }

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from balancer import limits
 from balancer.affinity import add_cookie
 from balancer.answers import head_bytes, own_answer
+from balancer.outcomes import CONNECT, CUT_SHORT, NO_ANSWER, TIMEOUT
 from balancer.request import Request
 from balancer.routes import Backend
 from balancer.upstream import Upstream
@@ -27,6 +28,8 @@ class Exchange:
         "_failure",
         "_held",
         "_last",
+        "_retried",
+        "_stale",
         "_tried",
         "backend",
         "bytes_out",
@@ -52,7 +55,11 @@ class Exchange:
         self._chunk = False
         # The response's head, until there is something of its body to go with it.
         self._held = b""
+        # Those that were given this request, and whether it had its second try.
         self._tried: list[Backend] = []
+        self._retried = False
+        # An idle connection turned out to be dead, once: that is not yet the backend's failure.
+        self._stale = False
         self._counted = False
         self._failure = "no backend can serve this now"
         self._connecting: asyncio.Task[None] | None = None
@@ -62,13 +69,15 @@ class Exchange:
 
     def start(self) -> None:
         """Choose a backend and send it the request; 503 if there is none."""
-        self._release()
         steering = self.route.steering
         if steering is None:
-            backend = self.route.choose(self._tried)
+            self._go_to(self.route.choose(self._tried))
         else:
-            backend = steering.choose(self.route, self.request, self._tried)
-        if backend is None or len(self._tried) > 2:
+            self._go_to(steering.choose(self.route, self.request, self._tried))
+
+    def _go_to(self, backend: Backend | None) -> None:
+        self._release()
+        if backend is None:
             self._give_up()
             return
         self._tried.append(backend)
@@ -90,9 +99,7 @@ class Exchange:
             self._connecting = None
             if not self.over:
                 self.route.suspect(backend)
-                self._failure = "no connection to the backend"
-                self.client.worker.metrics.retried(self.route.name)
-                self.start()
+                self._attempt_failed(backend, CONNECT, "no connection to the backend", sent=False)
             return
         self._connecting = None
         if self.over:
@@ -190,6 +197,9 @@ class Exchange:
         if self._chunk:
             self.client.write(b"0\r\n\r\n")
         self.upstream = None
+        backend = self.backend
+        if backend is not None and (backend.watched or self.status > 501):
+            self.client.worker.outcomes.ended(self.route, backend, self.status)
         self._finish()
 
     # When something breaks.
@@ -197,24 +207,53 @@ class Exchange:
     def upstream_failed(self, why: str) -> None:
         """The connection to the backend ended before the response did."""
         upstream, self.upstream = self.upstream, None
-        self._failure = why
+        worker, route, backend = self.client.worker, self.route, self.backend
+        if upstream is None or backend is None:
+            return
+        if upstream.reused:
+            # The others that were idle are as old.
+            worker.pool.drop(backend)
+        else:
+            route.suspect(backend)
         if self.head_sent:
             # A part of the answer is with the client: a clean end would pass it off as the whole.
+            worker.outcomes.failed(route, backend, CUT_SHORT, why)
             self.client.abort()
             self._finish()
-            return
-        if upstream is not None and upstream.reused:
-            # It died of old age, perhaps: the backend itself is not under suspicion and may be tried again,
-            # on a new connection, for the others that were idle are as old.
-            self.client.worker.pool.drop(upstream.backend)
-            self._tried.clear()
-        elif self.backend is not None:
-            self.route.suspect(self.backend)
-        if self.request.may_repeat() and self.client.worker.metrics.may_retry(self.route.name):
-            self.client.worker.metrics.retried(self.route.name)
-            self.start()
+        elif upstream.reused and not upstream.answered and not self._stale and self._may_repeat(upstream):
+            # It died of old age, perhaps: the backend is not under suspicion and is asked again.
+            self._stale = True
+            worker.metrics.retried(route.name)
+            self._tried.pop()
+            if self._may_go_to(backend):
+                self._go_to(backend)
+            else:
+                self.start()
         else:
+            self._attempt_failed(backend, NO_ANSWER, why, sent=True, may_repeat=self._may_repeat(upstream))
+
+    def _may_repeat(self, upstream: Upstream) -> bool:
+        """True if a request that was sent may be sent again: no byte of an answer, no harm, not too often."""
+        return (
+            not upstream.answered
+            and self.request.may_repeat()
+            and self.client.worker.metrics.may_retry(self.route.name)
+        )
+
+    def _attempt_failed(
+        self, backend: Backend, reason: str, why: str, sent: bool, may_repeat: bool = True
+    ) -> None:
+        """A backend failed before the head of its answer: one other may try, else the client is told."""
+        worker = self.client.worker
+        self._failure = why
+        other = self.route.again(self._tried) if may_repeat and not self._retried else None
+        worker.outcomes.failed(self.route, backend, reason, why, goes_on=other is not None)
+        if other is None:
             self.answer(502, why)
+            return
+        self._retried = True
+        worker.metrics.retried(self.route.name, sent)
+        self._go_to(other)
 
     def check_time(self, now: float) -> None:
         """Called now and then: end an exchange in which nothing moves."""
@@ -223,6 +262,10 @@ class Exchange:
         if not self.request.complete and self.client.is_reading:
             self.stop(408, "the request's body stopped coming")
         else:
+            if self.backend is not None:
+                reason = CUT_SHORT if self.head_sent else TIMEOUT
+                why = "the backend did not answer in time"
+                self.client.worker.outcomes.failed(self.route, self.backend, reason, why)
             self.stop(504, "the backend did not answer in time")
 
     def touch(self) -> None:

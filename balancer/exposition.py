@@ -14,12 +14,14 @@ from balancer.counters import BUCKETS
 from balancer.hosts import NONE
 from balancer.mirror import RESULTS, TRACK
 from balancer.monitor import STATES
+from balancer.outcomes import REASONS
 
 if TYPE_CHECKING:
     from balancer.supervisor import Supervisor
 
 __all__ = ["CONTENT_TYPE", "render"]
 
+LABELS = ["service", "track", "backend"]
 CLASSES = ("2xx", "3xx", "4xx", "5xx")
 
 
@@ -28,8 +30,9 @@ async def render(supervisor: Supervisor) -> bytes:
     counters, flying = await supervisor.workers.numbers()
     status = supervisor.status_of(flying)
     registry = CollectorRegistry(auto_describe=False)
-    metrics = [*traffic(status, counters), mirrored(supervisor, counters)]
-    registry.register(Fixed([*metrics, *condition(status, counters, supervisor)]))
+    told = [*traffic(status, counters), mirrored(supervisor, counters)]
+    told += condition(status, counters, supervisor)
+    registry.register(Fixed([*told, failures(status, counters.get("failures", {}))]))
     return generate_latest(registry)
 
 
@@ -53,7 +56,7 @@ def backends(status: dict[str, Any]) -> Iterator[tuple[str, str, str, dict[str, 
 
 def traffic(status: dict[str, Any], counters: dict[str, Any]) -> list[Metric]:
     """Requests and latencies. Every label value is there from the start, with 0."""
-    labels = ["service", "track", "backend"]
+    labels = LABELS
     requests = CounterMetricFamily("sluice_requests", "Requests answered.", labels=[*labels, "code"])
     seconds = HistogramMetricFamily(
         "sluice_request_seconds", "Time to the last byte of the answer.", labels=labels
@@ -98,6 +101,17 @@ def mirrored(supervisor: Supervisor, counters: dict[str, Any]) -> Metric:
     return copies
 
 
+def failures(status: dict[str, Any], counted: dict[str, int]) -> Metric:
+    """Attempts that failed, also of requests that another backend then answered."""
+    metric = CounterMetricFamily(
+        "sluice_upstream_failures", "Attempts that a backend failed.", labels=[*LABELS, "reason"]
+    )
+    known = {" ".join((*who, reason)) for *who, _ in backends(status) for reason in REASONS}
+    for key in sorted(known | set(counted)):
+        metric.add_metric(key.split(" "), counted.get(key, 0))
+    return metric
+
+
 def buckets(row: list[float]) -> list[tuple[str, float]]:
     """The cumulative buckets of a row of counters."""
     total, result = 0.0, []
@@ -125,6 +139,9 @@ def condition(status: dict[str, Any], counters: dict[str, Any], supervisor: Supe
     flying = GaugeMetricFamily(
         "sluice_in_flight_requests", "Requests under way.", labels=["service", "track", "backend"]
     )
+    ejections = CounterMetricFamily(
+        "sluice_ejections", "How often a backend was ejected.", labels=["service", "track", "backend"]
+    )
     retries = CounterMetricFamily("sluice_retries", "Second tries.", labels=["service"])
     refusals = CounterMetricFamily(
         "sluice_refused_requests", "Requests that were not valid HTTP.", labels=["service"]
@@ -149,9 +166,10 @@ def condition(status: dict[str, Any], counters: dict[str, Any], supervisor: Supe
     for service, track, backend, known in backends(status):
         up.add_metric([service, track, backend], 1 if known["state"] == "up" else 0)
         flying.add_metric([service, track, backend], known["in_flight"])
+        ejections.add_metric([service, track, backend], known["ejections"])
     for result, count in supervisor.reloads.items():
         reloads.add_metric([result], count)
     for door, count in supervisor.failures.counts.items():
         failures.add_metric([door], count)
-    numbers = [up, flying, retries, refusals, reloads, failures]
+    numbers = [up, flying, ejections, retries, refusals, reloads, failures]
     return [declared, effective, alert, monitor, *numbers, refused, workers]

@@ -7,9 +7,12 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from types import MappingProxyType
+from typing import Any
 
 from balancer.counters import BUCKETS
+from balancer.outcomes import CUT_SHORT
 from balancer.services import MonitorLimits, Service
 
 OFF = "off"
@@ -24,12 +27,17 @@ QUANTILE = 0.95
 # Above the noise of subtracting two ratios (0.13 - 0.11 > 0.02), and below one request in a million.
 EPSILON = 1e-9
 
+# `counters.dump()["requests"]`, and all of `counters.dump()`, summed over the workers.
 Rows = Mapping[str, Sequence[float]]
+Counters = Mapping[str, Mapping[str, Any]]
 
 
 @dataclass(frozen=True)
 class Counted:
-    """What a track answered: how many requests, how many with 5xx, in how many seconds together."""
+    """
+    What a track was given: how many requests, how many of them failed, and in how many seconds together it
+    answered. An attempt that failed is one of them, though another backend then answered its request.
+    """
 
     requests: float = 0.0
     failed: float = 0.0
@@ -44,6 +52,14 @@ class Counted:
             self.seconds + row[1],
             tuple(a + b for a, b in zip(self.buckets, row[2:], strict=True)),
         )
+
+    def with_failures(self, passed_on: float, cut_short: float) -> Counted:
+        """
+        With what no status tells of: attempts whose request was given to another backend, and answers that
+        broke off after a good status.
+        """
+        failed = self.failed + passed_on + cut_short
+        return replace(self, requests=self.requests + passed_on, failed=failed)
 
     def minus(self, earlier: Counted) -> Counted:
         """What came since."""
@@ -68,7 +84,8 @@ class Counted:
 
     @property
     def mean_ms(self) -> float:
-        return 1000 * self.seconds / self.requests if self.requests else 0.0
+        answered = sum(self.buckets)
+        return 1000 * self.seconds / answered if answered else 0.0
 
     @property
     def p95_ms(self) -> float:
@@ -104,17 +121,26 @@ class Finding:
     said: str
 
 
+NOBODY: Mapping[str, str] = MappingProxyType({})
 UNWATCHED = Finding(OFF, "no limits are set")
 NOTHING_YET = Finding(NO_DATA, "nothing was counted yet")
 
 
-def counted(rows: Rows, service: str) -> dict[str, Counted]:
+def counted(counters: Counters, service: str) -> dict[str, Counted]:
     """The counters of a service by track, over backends and classes of status."""
     tracks = {"stable": Counted(), "canary": Counted()}
-    for key, row in rows.items():
+    for key, row in counters.get("requests", {}).items():
         of, track, _, code = key.split(" ")
         if of == service and track in tracks:
             tracks[track] = tracks[track].plus(row, failed=code == "5xx")
+    for key, count in counters.get("passed_on", {}).items():
+        of, track, _ = key.split(" ")
+        if of == service and track in tracks:
+            tracks[track] = tracks[track].with_failures(count, 0)
+    for key, count in counters.get("failures", {}).items():
+        of, track, _, reason = key.split(" ")
+        if of == service and track in tracks and reason == CUT_SHORT:
+            tracks[track] = tracks[track].with_failures(0, count)
     return tracks
 
 
@@ -204,11 +230,17 @@ class Monitor:
         self._watches: dict[str, Watch] = {}
 
     def look(
-        self, services: Collection[Service], alerted: Collection[str], rows: Rows, now: float
+        self,
+        services: Collection[Service],
+        alerted: Collection[str],
+        counters: Counters,
+        now: float,
+        given_up: Mapping[str, str] = NOBODY,
     ) -> list[tuple[str, str]]:
         """
-        Take in the counters of now (`counters.dump()["requests"]`, summed over the workers); the services
-        whose alert is to be raised, each with the reason.
+        Take in the counters of now, and of which services the canary gets no requests any more because it
+        failed them again and again, with the words for it; the services whose alert is to be raised, each
+        with the reason.
         """
         bad = []
         for service in services:
@@ -216,7 +248,11 @@ class Monitor:
                 self.start_anew(service.name)
                 continue
             watch = self._watches.setdefault(service.name, Watch())
-            if watch.look(service.monitor, now, counted(rows, service.name)):
+            if service.name in given_up:
+                # It will not be asked as often as it takes to judge it by its answers.
+                watch.finding = Finding(BROKEN, given_up[service.name])
+                bad.append((service.name, watch.finding.said))
+            elif watch.look(service.monitor, now, counted(counters, service.name)):
                 bad.append((service.name, watch.finding.said))
         return bad
 

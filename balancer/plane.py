@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from balancer.accesslog import AccessLog
 from balancer.counters import Counters
+from balancer.outcomes import Outcomes
 from balancer.upstream import Pool
 
 if TYPE_CHECKING:
@@ -30,6 +31,7 @@ class Plane:
         self.clients: set[Client] = set()
         self.pool = Pool(loop)
         self.metrics = Counters()
+        self.outcomes = Outcomes(loop, self.metrics)
         self.access_log = AccessLog(access_log)
         self.stopping = False
         self._id_prefix = os.urandom(6).hex()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Sequence
 from typing import TYPE_CHECKING, Any
 
 from balancer import limits, policy
@@ -20,7 +20,18 @@ NEVER = float("-inf")
 class Backend:
     """One host:port of a track, and what this worker knows of it."""
 
-    __slots__ = ("host", "id", "in_flight", "port", "since", "suspect_until", "track", "usable")
+    __slots__ = (
+        "errors",
+        "host",
+        "id",
+        "in_flight",
+        "port",
+        "since",
+        "suspect_until",
+        "track",
+        "usable",
+        "watched",
+    )
 
     def __init__(self, backend_id: str, track: str, host: str, port: int) -> None:
         self.id, self.track, self.host, self.port = backend_id, track, host, port
@@ -29,6 +40,9 @@ class Backend:
         self.suspect_until = 0.0
         # When it came back into service.
         self.since = NEVER
+        # Failures in a row; and whether the supervisor wants to hear of the next good answer.
+        self.errors = 0
+        self.watched = False
 
 
 class Route:
@@ -41,6 +55,8 @@ class Route:
         self.weights: dict[str, float] = {}
         self.tracks: dict[str, list[Backend]] = {}
         self.rules: Rules | None = None
+        # Whether an answer of 502, 503 or 504 is a failure of the backend.
+        self.gateway_errors = False
         self._usable: dict[str, list[Backend]] = {}
         self._shares = policy.Shares()
         self._turns: dict[str, int] = {}
@@ -61,6 +77,7 @@ class Route:
         """Take over a new table; returns the backends that must get no further request."""
         self.rules = Rules(table["rules"]) if table.get("rules") else None
         before = {(b.track, b.id, b.host, b.port): b for track in self.tracks.values() for b in track}
+        self.gateway_errors = table.get("gateway_errors", False)
         self.tracks = {}
         for track, backends in table["tracks"].items():
             self.tracks[track] = []
@@ -70,6 +87,7 @@ class Route:
                 backend = before.pop(key, None) or Backend(backend_id, track, host, port)
                 backend.usable = told["state"] == "up"
                 backend.since = told.get("since") or NEVER
+                backend.watched = backend.watched or told.get("watched", False)
                 self.tracks[track].append(backend)
         self._trust(table.get("trust_forwarded_from", ()))
         self._usable = {track: [b for b in backends if b.usable] for track, backends in self.tracks.items()}
@@ -113,7 +131,19 @@ class Route:
         found = self._among(track, tried)
         if found is not None:
             return found
-        # The chosen track has nothing left for this request: another that may serve, stable first.
+        return self._elsewhere(tried)
+
+    def again(self, tried: Sequence[Backend]) -> Backend | None:
+        """
+        Another backend for a request that the last of `tried` failed, of its track if there is one. It takes
+        no turn of the shares: those are of requests, not of attempts.
+        """
+        track = tried[-1].track
+        allowed = track == policy.STABLE or self.weights.get(track, 0.0) > 0
+        return (self._among(track, tried) if allowed else None) or self._elsewhere(tried)
+
+    def _elsewhere(self, tried: Collection[Backend]) -> Backend | None:
+        """A backend of any track that may serve, stable first."""
         others = sorted(self.weights, key=lambda name: name != policy.STABLE)
         allowed = [name for name in others if self.weights[name] > 0 or name == policy.STABLE]
         for other in allowed:

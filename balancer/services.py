@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 
 from balancer import policy
 from balancer.affinity import Affinity, read_affinity
+from balancer.ejection import EjectionLimits, read_ejection
 from balancer.hosts import NONE, check_shared, read_hosts
 from balancer.mirror import MirrorSettings, read_mirror
 from balancer.networks import read_networks
@@ -27,6 +28,7 @@ HOST_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
 KNOWN = {
     "affinity",
     "balance",
+    "ejection",
     "health",
     "hosts",
     "listen",
@@ -77,6 +79,7 @@ class Service:
     health: Health
     tracks: dict[str, dict[str, Address]]
     monitor: MonitorLimits | None = None
+    ejection: EjectionLimits = EjectionLimits()
     # Track to how many backends a drain must leave up: a number, or percent of the track as in `50%`.
     min_available: dict[str, int | str] = field(default_factory=lambda: dict(MIN_AVAILABLE))
     # Whose requests are this service's at a listener it shares; none: all that are no other's.
@@ -136,6 +139,7 @@ def _service(read: Reader, name: str, told: object) -> Service:
             read, table.get("trust_forwarded_from", []), f"{path}.trust_forwarded_from"
         ),
         monitor=_monitor(read, table["monitor"], f"{path}.monitor") if "monitor" in table else None,
+        ejection=read_ejection(read, table.get("ejection", {}), f"{path}.ejection"),
         min_available=_min_available(
             read, table.get("min_available", {}), f"{path}.min_available", set(tracks)
         ),

@@ -70,6 +70,11 @@ class Upstream:
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self.transport = transport  # type: ignore[assignment]
 
+    @property
+    def answered(self) -> bool:
+        """True if a byte came of the answer that is due."""
+        return self._head_bytes > 0
+
     def begin(self, exchange: Exchange) -> None:
         """The next response on this connection is for this exchange."""
         self.exchange = exchange

@@ -142,7 +142,7 @@ class Worker(Plane):
 async def run(worker: Worker, end: socket.socket, line: socket.socket) -> None:
     """Serve until the supervisor says stop or is gone."""
     accepting = worker.accepting = Accepting(line, worker.serve)
-    orders = asyncio.ensure_future(channel.obey(end, worker.carry_out))
+    orders = asyncio.ensure_future(channel.obey(end, worker.carry_out, worker.outcomes.attach))
     # Nothing is accepted before: an early request would find no backend, or one that is alerted by now.
     serving = asyncio.ensure_future(worker.serving.wait())
     await asyncio.wait([orders, serving], return_when=asyncio.FIRST_COMPLETED)

@@ -47,8 +47,15 @@ class Worker:
 class Workers:
     """A fixed number of workers, each on listening sockets of its own."""
 
-    def __init__(self, config: Config, sockets: Sockets) -> None:
+    def __init__(
+        self,
+        config: Config,
+        sockets: Sockets,
+        told: Callable[[int, Message], None] | None = None,
+    ) -> None:
+        """`told` is called with the number of a worker and what it says without being asked."""
         self._config = config
+        self._told = told or ignore
         self._sockets = sockets
         self._alive: dict[int, Worker] = {}
         self._table: Message = {}
@@ -108,7 +115,8 @@ class Workers:
         theirs.close()
         their_line.close()
         find = functools.partial(self._sockets.of, number=number, workers=self._config.workers)
-        return Worker(process, await Orders.open(ours), SocketLine(line, find))
+        told = functools.partial(self._told, number)
+        return Worker(process, await Orders.open(ours, told), SocketLine(line, find))
 
     def _retire(self, number: int) -> None:
         self._alive.pop(number, None)
@@ -177,6 +185,10 @@ class Workers:
         await asyncio.wait(self._tasks)
 
 
+def ignore(number: int, message: Message) -> None:
+    """For nobody who listens."""
+
+
 async def end(process: Process, at_once: bool) -> int:
     """Wait for a worker whose channel closed; one that does not end by itself is killed."""
     try:
@@ -193,7 +205,7 @@ def add_counters(one: Message, other: Message) -> Message:
         before = requests.get(key, [0.0] * (3 + len(BUCKETS)))
         requests[key] = [a + b for a, b in zip(before, row, strict=True)]
     result: Message = {"requests": requests}
-    for kind in ("retries", "refusals", "mirrored"):
+    for kind in ("retries", "refusals", "mirrored", "failures", "passed_on"):
         first, second = one.get(kind, {}), other.get(kind, {})
         result[kind] = {name: first.get(name, 0) + second.get(name, 0) for name in {*first, *second}}
     return result

@@ -40,7 +40,7 @@ def track(requests, failed=0, ms=4.0, slow=0, slow_ms=0.0):
     for number in range(requests):
         took = slow_ms if number < slow else ms
         counters.finished("shop", "canary", "canary-1", 500 if number < failed else 200, took / 1000)
-    return counted(counters.dump()["requests"], "shop")["canary"]
+    return counted(counters.dump(), "shop")["canary"]
 
 
 # Judging.
@@ -142,7 +142,7 @@ def test_only_5xx_count_as_failed_and_every_answer_counts_as_a_request():
     counters.finished("shop", "stable", "stable-1", 200, 0.001)
     counters.finished("shop", "none", "none", 503, 0.001)
     counters.finished("shop-2", "canary", "canary-1", 500, 0.001)
-    found = counted(counters.dump()["requests"], "shop")
+    found = counted(counters.dump(), "shop")
     assert (found["canary"].requests, found["canary"].failed) == (8, 4)
     assert (found["stable"].requests, found["stable"].failed) == (1, 0)
 
@@ -257,13 +257,13 @@ SHOP, CART = service("shop", dataclasses.replace(OVER_STABLE, looks=1)), service
 
 
 def failing(count):
-    """Rows of workers in which every canary of every service fails."""
+    """Counters of workers in which every canary of every service fails."""
     counters = Counters()
     for name in ("shop", "cart"):
         for _ in range(count):
             counters.finished(name, "canary", "canary-1", 500, 0.001)
             counters.finished(name, "stable", "stable-1", 200, 0.001)
-    return counters.dump()["requests"]
+    return counters.dump()
 
 
 def test_only_services_with_limits_are_watched():
@@ -311,9 +311,9 @@ class Ending:
 
 def test_what_a_worker_counted_that_ends_while_it_tells_is_not_counted_twice():
     workers = Workers(None, Sockets())
-    workers._alive[0] = Worker(None, Ending(workers, {"requests": failing(7)}), None)
+    workers._alive[0] = Worker(None, Ending(workers, failing(7)), None)
     counters, _ = asyncio.run(workers.numbers())
-    assert counted(counters["requests"], "shop")["canary"].failed == 7
+    assert counted(counters, "shop")["canary"].failed == 7
 
 
 # Limits in the balancer's file and in pillar.
