@@ -32,6 +32,8 @@ class Asked:
     behind: "Asked | None" = None
     # The backend was told to answer with 500.
     bad_on_purpose: bool = False
+    # Who has a cookie by which he stays on his track.
+    user: str = ""
 
 
 @dataclass
@@ -47,6 +49,8 @@ class Want:
     chunked: bool = False
     version: str = "1.1"
     headers: tuple = ()
+    # The cookies that the backend must see.
+    cookies: str = ""
     id: str = field(default_factory=lambda: f"soak-{_run}-{next(_ids)}")
 
     @property
@@ -85,6 +89,8 @@ class Want:
             return f"the answer of another request: {told.get('x-id')}"
         if told.get("x-body") != f"{len(self.body)} {digest(self.body)}":
             return f"the backend got another body: {told.get('x-body')}, {len(self.body)} bytes were sent"
+        if told.get("x-cookie", "") != self.cookies:
+            return f"the backend got other cookies: {told.get('x-cookie')}, want {self.cookies}"
         if "Expect: 100-continue" in self.headers and 100 not in answer.interim:
             return "no 100 Continue"
         body = b"" if self.method == "HEAD" else content(self.id, self.size)

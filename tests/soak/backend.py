@@ -77,6 +77,8 @@ class Backend:
         if pause:
             await asyncio.sleep(pause)
         own = [f"X-Backend: {self._name}", f"X-Body: {size} {checksum}", f"X-Id: {request_id}"]
+        if "cookie" in headers:
+            own.append(f"X-Cookie: {headers['cookie']}")
         return await self._answer(method, request_id, wanted, own, writer)
 
     async def _answer(self, method, request_id, wanted, own, writer):

@@ -57,6 +57,8 @@ class Judge:
     forbidden: list = field(default_factory=list)
     # By kind of order: how long after it the last request arrived that had been on its way.
     latest_after: dict = field(default_factory=Counter)
+    # By user: the largest weight of the canary at which stable served him, the smallest at which it did.
+    visits: dict = field(default_factory=dict)
     _waiting: list = field(default_factory=list)
     _verdicts: dict = field(default_factory=dict)
     _first: dict = field(default_factory=dict)
@@ -130,6 +132,18 @@ class Judge:
         for entry in self.forbidden:
             if one.backend in entry.names and entry.since < one.began < entry.until:
                 self.violate(f"{one.backend} served {one.id}, begun after: {entry.why}")
+
+    def look_at_visits(self, asked, weight):
+        """While the canary's weight was this: who is on it stays there while the weight does not sink."""
+        for one in asked:
+            on_stable, on_canary = self.visits.get(one.user, (-1.0, 101.0))
+            if one.backend.startswith("canary"):
+                on_canary = min(on_canary, weight)
+            else:
+                on_stable = max(on_stable, weight)
+            self.visits[one.user] = on_stable, on_canary
+            if on_stable >= on_canary:
+                self.violate(f"{one.user} was on stable at {on_stable} % and on the canary at {on_canary} %")
 
     # Requests, as backends saw them.
 

@@ -80,8 +80,9 @@ class Stage:
             "window_seconds": 3,
             "min_requests": 20,
         }
+        (directory / "affinity.secret").write_text("a secret of the soak, of no use elsewhere\n")
+        self.balancer.shop["affinity"] = {"secret_file": str(directory / "affinity.secret"), "release": "r1"}
         self.balancer.write()
-        self._started = []
 
     def start(self):
         self.redis.start()

@@ -1,6 +1,7 @@
 """Users of all kinds, at work until they are told to stop; every request becomes an `Asked`."""
 
 import asyncio
+import itertools
 import os
 import random
 import threading
@@ -14,6 +15,9 @@ LARGE = 600_000
 HOWS = ("sized", "sized", "chunked", "close")
 # A user's connection is given up after so many requests, as browsers come and go.
 PER_LINE = 60
+# For so many requests a user keeps his cookies.
+PER_VISIT = 150
+AFFINITY = "sluice_shop"
 
 
 class Traffic:
@@ -25,6 +29,7 @@ class Traffic:
         self.asked = []
         self.left_early = self.lost_idle = 0
         self.errors = []
+        self._visits = itertools.count()
         self._stop = threading.Event()
         self._thread = threading.Thread(target=lambda: asyncio.run(self._run()), daemon=True)
 
@@ -47,6 +52,7 @@ class Traffic:
             self._expects_continue: 1,
             self._reads_slowly: 2,
             self._leaves_early: 1,
+            self._stays: 5,
         }
         tasks = [self._user(user, n) for user, count in users.items() for n in range(count)]
         await asyncio.gather(*tasks)
@@ -70,13 +76,13 @@ class Traffic:
 
     # One request, or several at once.
 
-    async def _ask(self, kind, line, want, slow=0.0):
+    async def _ask(self, kind, line, want, slow=0.0, user=""):
         """Send it whole and take the answer; None if the connection is of no more use."""
-        return (await self._ask_all(kind, line, [want], slow))[0]
+        return (await self._ask_all(kind, line, [want], slow, user))[0]
 
-    async def _ask_all(self, kind, line, wants, slow=0.0):
+    async def _ask_all(self, kind, line, wants, slow=0.0, user=""):
         began = time.monotonic()
-        asked = [Asked(w.id, kind, w.method, line.port, began, w.repeatable) for w in wants]
+        asked = [Asked(w.id, kind, w.method, line.port, began, w.repeatable, user=user) for w in wants]
         await line.send(b"".join(want.raw for want in wants))
         return await self._answers(line, wants, asked, slow)
 
@@ -211,6 +217,37 @@ class Traffic:
         finally:
             line.drop()
         await self._think(dice, 0.3)
+
+    async def _stays(self, dice):
+        """With cookies, by one of which the balancer knows his track; on one connection after the other."""
+        visit, cookie, line = f"visit-{next(self._visits)}", "", None
+        try:
+            for number in range(PER_VISIT):
+                if self._stop.is_set():
+                    return
+                if line is None or line.is_over or number % 20 == 0:
+                    if line is not None:
+                        line.drop()
+                    line = await Line.open(self._port)
+                want = Want("GET", size=dice.choice(SIZES), cookies='a="1"; b=2' if cookie else "")
+                if cookie:
+                    want.headers = (f'Cookie: a="1"; {cookie}; b=2',)
+                answer = await self._ask("with cookies", line, want, user=visit if cookie else "")
+                if answer is None or answer.last:
+                    line = None
+                elif "set-cookie" in answer.headers:
+                    cookie = self._kept(cookie, answer.headers["set-cookie"])
+                await self._think(dice, 0.1)
+        finally:
+            if line is not None:
+                line.drop()
+
+    def _kept(self, cookie, told):
+        """The cookie to send back; it is given once."""
+        name, _, value = told.partition(";")[0].partition("=")
+        if name != AFFINITY or cookie:
+            self.errors.append(f"cookies: {told} for one who has {cookie or 'none'}")
+        return f"{name}={value}"
 
     async def _leaves_early(self, dice):
         """In the middle of a request or of an answer; nobody waits for what comes of it."""

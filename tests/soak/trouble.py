@@ -90,11 +90,13 @@ class Trouble:
         deadline = since + SHARE_SECONDS
 
         def enough():
-            return len(self._traffic.asked) - first > SHARE_REQUESTS * 1.1 or time.monotonic() > deadline
+            return len(self._traffic.asked) - first > SHARE_REQUESTS * 1.3 or time.monotonic() > deadline
 
         wait_until(enough, "requests", SHARE_SECONDS + 10)
         upto = time.monotonic()
         served = [a for a in self._traffic.asked[first:] if since < a.began and a.status == 200]
+        self._judge.look_at_visits([one for one in served if one.user], target)
+        served = [one for one in served if not one.user]
         canary = sum(one.backend in CANARY for one in served)
         self.quiet.append((since, upto))
         share = 100 * canary / len(served)
