@@ -13,6 +13,8 @@ MAX_MB_PER_MINUTE = 0.5
 # A slope says something only of a process that was watched for so long.
 SLOPE_SECONDS = 240
 MAX_GROWTH_MB = 8.0
+# Of a process that was watched for less nothing can be said.
+MIN_SECONDS = 10
 
 
 def quantiles(seconds):
@@ -43,7 +45,7 @@ def memory(samples):
     told = {}
     for (name, _), rows in samples.items():
         kept = rows[int(len(rows) * WARM_UP) :]
-        if len(kept) > 2:
+        if kept[-1][0] - kept[0][0] >= MIN_SECONDS:
             told[name] = {
                 "seconds": round(kept[-1][0] - kept[0][0]),
                 "first_mb": round(kept[0][1], 1),

@@ -12,6 +12,8 @@ from tests.soak.wire import Broken, Line
 
 SIZES = (0, 1, 160, 160, 160, 2_000, 10_000, 70_000)
 LARGE = 600_000
+# How long a backend thinks: most answer at once, some are under way whenever something is killed.
+PAUSES = (0, 0, 0, 0, 0, 0, 0.05, 0.2, 0.5)
 HOWS = ("sized", "sized", "chunked", "close")
 # A user's connection is given up after so many requests, as browsers come and go.
 PER_LINE = 60
@@ -44,8 +46,8 @@ class Traffic:
 
     async def _run(self):
         users = {
-            self._keeps_alive: 8,
-            self._comes_anew: 3,
+            self._keeps_alive: 14,
+            self._comes_anew: 5,
             self._pipelines: 2,
             self._speaks_1_0: 1,
             self._uploads: 2,
@@ -128,6 +130,7 @@ class Traffic:
             method,
             size=dice.choice(SIZES),
             how=dice.choice(HOWS),
+            pause=dice.choice(PAUSES),
             body=body,
             chunked=bool(body) and dice.random() < 0.3,
         )

@@ -174,9 +174,10 @@ class Trouble:
         self.measured["drain"].append(time.monotonic() - began)
         if answer.json["cut"]:
             self._judge.violate(f"a drain of {DRAIN_SECONDS} s cut {answer.json['cut']} requests off")
+        # Nothing comes, though it is there.
+        time.sleep(0.5)
         backend.end(signal.SIGTERM)
         backend.start()
-        time.sleep(0.3)
         drained.until = time.monotonic()
         answer = self._balancer.admin("POST", "/restore", {"service": "shop", "backend": backend.name})
         assert answer.json == {"restored": True}, answer.body
