@@ -27,6 +27,7 @@ PASSED = (
     "slow_start_seconds",
     "testers",
     "trust_forwarded_from",
+    "upgrade",
 )
 KNOWN = {"backend_port", "health", "listen", "min_available", "tracks", *PASSED}
 

@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 REASONS = {
     100: b"Continue",
+    101: b"Switching Protocols",
     103: b"Early Hints",
     200: b"OK",
     201: b"Created",

@@ -12,6 +12,7 @@ from balancer.answers import head_bytes, own_answer
 from balancer.outcomes import CONNECT, CUT_SHORT, NO_ANSWER, TIMEOUT
 from balancer.request import Request
 from balancer.routes import Backend
+from balancer.tunnel import Tunnel
 from balancer.upstream import Upstream
 
 if TYPE_CHECKING:
@@ -40,6 +41,7 @@ class Exchange:
         "request",
         "route",
         "status",
+        "tunnel",
         "upstream",
     )
 
@@ -47,6 +49,8 @@ class Exchange:
         self.client, self.request, self.route = client, request, request.route
         self.backend: Backend | None = None
         self.upstream: Upstream | None = None
+        # Set once client and backend have switched to another protocol.
+        self.tunnel: Tunnel | None = None
         self.status = 0
         self.bytes_out = 0
         self.head_sent = False
@@ -151,8 +155,28 @@ class Exchange:
 
     def interim(self, status: int, lines: list[bytes]) -> None:
         """A 1xx response goes on to clients that know them."""
-        if self.request.version == "1.1" and status != 101:
+        if self.request.version == "1.1":
             self.client.write(head_bytes(status, lines))
+
+    def switched(self, lines: list[bytes], rest: bytes) -> None:
+        """The backend took up the offer to switch protocols; `rest` is what it sent after that."""
+        offer, upstream, backend = self.client.offer, self.upstream, self.backend
+        assert offer is not None and upstream is not None and backend is not None
+        if not self.may_stay:
+            self.stop(503, "the backend was taken out of service")
+            return
+        self.status = 101
+        self.head_sent = True
+        if self.request.steered is not None and self.request.steered.cookie:
+            add_cookie(lines, self.request.steered.cookie)
+        self.tunnel = Tunnel(self, upstream)
+        self.client.worker.tunnel_opened(self, backend)
+        self.tunnel.open(lines, rest, offer, self.client.is_full)
+
+    @property
+    def may_stay(self) -> bool:
+        """False if its tunnel must end: under an alert all traffic leaves the canary."""
+        return self.backend is not None and self.route.keeps(self.backend)
 
     def response_head(self, status: int, lines: list[bytes], unsized_body: bool, unframed: bool) -> None:
         """
@@ -257,6 +281,9 @@ class Exchange:
 
     def check_time(self, now: float) -> None:
         """Called now and then: end an exchange in which nothing moves."""
+        if self.tunnel is not None:
+            self.tunnel.check_time(now)
+            return
         if now - self._last < limits.STALL_SECONDS:
             return
         if not self.request.complete and self.client.is_reading:

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 __all__ = ["CONTENT_TYPE", "render"]
 
 LABELS = ["service", "track", "backend"]
-CLASSES = ("2xx", "3xx", "4xx", "5xx")
+CLASSES = ("1xx", "2xx", "3xx", "4xx", "5xx")
 
 
 async def render(supervisor: Supervisor) -> bytes:

@@ -17,6 +17,8 @@ from balancer.exchange import Exchange
 from balancer.forwarded import Asked, asked
 from balancer.networks import plain_address
 from balancer.request import BadRequest, Request
+from balancer.tunnel import Offer
+from balancer.upgrade import taken_up
 
 if TYPE_CHECKING:
     from balancer.hosts import Names
@@ -63,6 +65,8 @@ class Client:
         self._half_closed = False
         # The client does not take what was written: no further answer is begun.
         self._full = False
+        # The last request offers to switch protocols; what follows is not read before that is answered.
+        self.offer: Offer | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self.transport = transport  # type: ignore[assignment]
@@ -104,6 +108,9 @@ class Client:
         start, size = 0, len(data)
         self._line = b""
         while start < size and self._refused is None:
+            if self.offer is not None:
+                self.offer.data_received(data[start:])
+                return
             if self._reading is None and not (
                 LINE.match(data, start) or (data.startswith(b"\r\n", start) and LINE.match(data, start + 2))
             ):
@@ -154,6 +161,8 @@ class Client:
         self._parser = httptools.HttpRequestParser(self)
         request = self._reading
         if request is None or self._refused is not None:
+            if self._refused is None and self._waiting and self._waiting[-1].protocol:
+                self.offer = Offer(self)
             return
         # The old parser took the body for another protocol. The new one is told of it, and nobody listens.
         self._reading, self._refused = None, BadRequest(400, "")
@@ -202,6 +211,9 @@ class Client:
             route = request.route = self.names.only or self.names.lead(request)
             if route.rules is not None:
                 route.rules.apply(request)
+            request.upgrade = self._parser.should_upgrade()
+            if request.upgrade:
+                request.protocol = taken_up(request, route.protocols)
             request.id = request.id or self.worker.next_id()
             request.make_head(self.asked)
         except BadRequest as bad:
@@ -209,7 +221,6 @@ class Client:
             return
         # With HTTP/1.0 a proxy keeps no connection, whatever the client asks for (RFC 9112, 9.3).
         request.keep_alive = self._parser.should_keep_alive() and request.version == "1.1"
-        request.upgrade = self._parser.should_upgrade()
         self._left = int(request.length or 0)
         self._waiting.append(request)
 
@@ -286,10 +297,24 @@ class Client:
                 self.resume_reading()
         elif self._refused is not None:
             self._refuse()
+        elif self.offer is not None:
+            # Not at once: see exchange_over.
+            asyncio.get_running_loop().call_soon(self._take_back)
         elif self._half_closed:
             self._close()
         else:
             self.resume_reading()
+
+    def _take_back(self) -> None:
+        """The offer to switch protocols was not taken: what came after it is HTTP."""
+        if self.offer is None or self._closing or self._exchange is not None or self._waiting:
+            return
+        offer, self.offer = self.offer, None
+        rest = offer.take_back()
+        if rest:
+            self.data_received(rest)
+        if self._exchange is None and not self._waiting:
+            self._next()
 
     def _refuse(self) -> None:
         """Answer a bad request, in its turn, and close: what follows on the line cannot be trusted."""
@@ -344,6 +369,11 @@ class Client:
     def resume_reading(self) -> None:
         if not self._closing and not self._waiting and not self.transport.is_closing():
             self.transport.resume_reading()
+
+    @property
+    def is_full(self) -> bool:
+        """True while the client does not take what was written."""
+        return self._full
 
     @property
     def is_reading(self) -> bool:

@@ -17,6 +17,7 @@ from balancer.upstream import Pool
 if TYPE_CHECKING:
     from balancer.exchange import Exchange
     from balancer.frontend import Client
+    from balancer.routes import Backend
 
 # Status of a request whose client did not wait for the answer.
 CLIENT_GONE = 499
@@ -29,6 +30,7 @@ class Plane:
         # Not the loop's own time, which stands still while callbacks run.
         self.clock: Callable[[], float] = time.monotonic
         self.clients: set[Client] = set()
+        self.tunnels: set[Exchange] = set()
         self.pool = Pool(loop)
         self.metrics = Counters()
         self.outcomes = Outcomes(loop, self.metrics)
@@ -41,13 +43,24 @@ class Plane:
         self._ids += 1
         return f"{self._id_prefix}{self._ids:08x}".encode()
 
+    def tunnel_opened(self, exchange: Exchange, backend: Backend) -> None:
+        """Count a tunnel as a request that is answered now: its hours are nobody's latency."""
+        self.tunnels.add(exchange)
+        seconds = self.clock() - exchange.request.started
+        route = exchange.route
+        self.metrics.finished(route.name, backend.track, backend.id, exchange.status, seconds)
+        self.outcomes.ended(route, backend, exchange.status)
+
     def finished(self, exchange: Exchange) -> None:
         """Count and log an exchange that ended."""
         request, backend = exchange.request, exchange.backend
         seconds = self.clock() - request.started
         track, name = (backend.track, backend.id) if backend else ("none", "none")
         service = exchange.route.name
-        self.metrics.finished(service, track, name, exchange.status, seconds)
+        if exchange.tunnel is None:
+            self.metrics.finished(service, track, name, exchange.status, seconds)
+        else:
+            self.tunnels.discard(exchange)
         self.access_log.add(
             service=service,
             track=track,

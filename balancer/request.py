@@ -64,6 +64,7 @@ class Request:
         "length",
         "method",
         "proto",
+        "protocol",
         "route",
         "started",
         "steered",
@@ -92,6 +93,8 @@ class Request:
         self.keep_alive = True
         # The client offers another protocol; the parser then stops before the body.
         self.upgrade = False
+        # The other protocol that is offered to the backend as well.
+        self.protocol = b""
         self.complete = False
         # Parts of the body in the framing of the backend's connection, not sent yet.
         self.body: deque[bytes] = deque()
@@ -190,6 +193,8 @@ class Request:
             raise BadRequest(508, "the request came by here too often")
         if trusts and trusted is not None:
             asked = asked_through(asked, said, trusted)
+        if self.protocol:
+            parts.append(b"Connection: Upgrade\r\nUpgrade: %b\r\n" % self.protocol)
         if self.chunked:
             parts.append(b"Transfer-Encoding: chunked\r\n")
         if not self.host and not any(name.lower() == b"host" for name, _ in self.headers):

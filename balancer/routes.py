@@ -57,6 +57,9 @@ class Route:
         self.rules: Rules | None = None
         # Whether an answer of 502, 503 or 504 is a failure of the backend.
         self.gateway_errors = False
+        # What clients may switch to, and how long nothing may move then.
+        self.protocols: frozenset[bytes] = frozenset()
+        self.tunnel_idle_seconds = 0.0
         self._usable: dict[str, list[Backend]] = {}
         self._shares = policy.Shares()
         self._turns: dict[str, int] = {}
@@ -76,6 +79,9 @@ class Route:
     def apply(self, table: dict[str, Any]) -> list[Backend]:
         """Take over a new table; returns the backends that must get no further request."""
         self.rules = Rules(table["rules"]) if table.get("rules") else None
+        upgrade = table.get("upgrade", {"protocols": (), "idle_seconds": 0.0})
+        self.protocols = frozenset(name.encode() for name in upgrade["protocols"])
+        self.tunnel_idle_seconds = upgrade["idle_seconds"]
         before = {(b.track, b.id, b.host, b.port): b for track in self.tracks.values() for b in track}
         self.gateway_errors = table.get("gateway_errors", False)
         self.tracks = {}
@@ -155,6 +161,10 @@ class Route:
     def serves(self, backend: Backend) -> bool:
         """True while a new request may go to this backend."""
         return backend.usable and (backend.track == policy.STABLE or self.weights.get(backend.track, 0.0) > 0)
+
+    def keeps(self, backend: Backend) -> bool:
+        """True if a tunnel to this backend may stay: under an alert all traffic leaves the canary."""
+        return backend.track == policy.STABLE or not self.alert
 
     def _among(self, track: str, tried: Collection[Backend]) -> Backend | None:
         usable = self._usable.get(track, [])

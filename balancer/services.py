@@ -16,6 +16,7 @@ from balancer.reader import Address, Reader
 from balancer.rules import Rule
 from balancer.rulesfile import read_rules
 from balancer.testers import Testers, read_testers
+from balancer.upgrade import Upgrade, read_upgrade
 
 SERVICE = re.compile(r"[a-z][a-z0-9_-]{0,30}")
 PERCENT = re.compile(r"(?:100|[0-9]{1,2})%")
@@ -40,6 +41,7 @@ KNOWN = {
     "testers",
     "tracks",
     "trust_forwarded_from",
+    "upgrade",
     "weights",
 }
 
@@ -93,6 +95,7 @@ class Service:
     balance: str = policy.LEAST_CONNECTIONS
     slow_start_seconds: float = 0.0
     mirror: MirrorSettings | None = None
+    upgrade: Upgrade = field(default_factory=Upgrade)
 
     def needed(self, track: str) -> int:
         """How many backends of a track a drain must leave up; a percentage is rounded up."""
@@ -151,6 +154,7 @@ def _service(read: Reader, name: str, told: object) -> Service:
             table.get("slow_start_seconds", 0), f"{path}.slow_start_seconds", 0, 3600
         ),
         mirror=read_mirror(read, table["mirror"], f"{path}.mirror", tracks) if "mirror" in table else None,
+        upgrade=read_upgrade(read, table.get("upgrade", {}), f"{path}.upgrade"),
     )
 
 

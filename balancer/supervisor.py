@@ -130,6 +130,7 @@ class Supervisor:
             "gateway_errors": service.ejection.gateway_errors,
             "weights": service.weights,
             "alert": self.state.alert(service.name) is not None,
+            "upgrade": vars(service.upgrade),
             "rules": [rule.told() for rule in service.rules],
             "steering": self.keys.steering(service),
             "balance": service.balance,

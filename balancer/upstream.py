@@ -18,12 +18,13 @@ if TYPE_CHECKING:
 
 
 # The headers of a response that say something about this hop; all others go on to the client.
-CODING, LENGTH, CONNECTION, HOP = range(4)
+CODING, LENGTH, CONNECTION, UPGRADE, HOP = range(5)
 SPECIAL = {
     **dict.fromkeys(HOP_BY_HOP, HOP),
     b"transfer-encoding": CODING,
     b"content-length": LENGTH,
     b"connection": CONNECTION,
+    b"upgrade": UPGRADE,
 }
 
 
@@ -39,6 +40,9 @@ class Upstream:
         self.idle_since = 0.0
         self.closed = False
         self._pool: Pool | None = None
+        # What the backend would speak instead of HTTP, and that it does so now.
+        self._protocol = b""
+        self._switched = False
         self._held = False
         # The parser came to the end of a message by itself, and nothing of it can be left in there.
         self._ended = False
@@ -91,7 +95,12 @@ class Upstream:
             self._head_bytes += len(data)
         try:
             self._parser.feed_data(data)
-        except (httptools.HttpParserError, httptools.HttpParserUpgrade):
+        except httptools.HttpParserUpgrade as end:
+            if self._switched and not self._stray:
+                exchange.switched(self._end_to_end(), data[end.args[0] :])
+                return
+            self._stray = True
+        except httptools.HttpParserError:
             self._stray = True
         if self._in_head and self._head_bytes > limits.MAX_RESPONSE_HEAD_BYTES:
             self._stray = True
@@ -146,6 +155,8 @@ class Upstream:
             self._lines.append(b"%b: %b\r\n" % (name, value))
         elif special == CODING:
             self._coding += value.strip().lower()
+        elif special == UPGRADE:
+            self._protocol = value.strip().lower()
         elif special == CONNECTION and value != b"keep-alive":
             self._options |= connection_options([(name, value)])
 
@@ -161,6 +172,11 @@ class Upstream:
             return
         self._in_head = False
         status = self._parser.get_status_code()
+        if status == 101:
+            # The parser goes on to say that HTTP ends here.
+            self._switched = self._protocol == exchange.request.protocol != b""
+            self._stray = not self._switched
+            return
         if status < 200:
             exchange.interim(status, self._end_to_end())
             return

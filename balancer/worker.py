@@ -12,6 +12,7 @@ import os
 import signal
 import socket
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ import uvloop
 
 from balancer import channel, limits, mirror
 from balancer.accepting import Accepting, Factory
+from balancer.exchange import Exchange
 from balancer.frontend import Client
 from balancer.hosts import NONE, Names
 from balancer.plane import Plane
@@ -77,12 +79,18 @@ class Worker(Plane):
                 self.pool.drop(backend)
             mirror.follow(route, table.get("mirror"), self.metrics)
         self._share_listeners(services)
+        self.cut_tunnels(lambda exchange: not exchange.may_stay)
         if self.accepting is not None:
             self.accepting.follow(order["listeners"])
         return {}
 
+    def cut_tunnels(self, which: Callable[[Exchange], bool]) -> None:
+        for exchange in [one for one in self.tunnels if which(one)]:
+            exchange.stop(503, "the backend was taken out of service")
+
     def _forget(self, route: Route) -> None:
         """The service is no more: what is under way ends, and what comes after it on a connection is 503."""
+        self.cut_tunnels(lambda exchange: exchange.route is route)
         for backend in route.apply(NOTHING):
             self.pool.drop(backend)
         mirror.follow(route, None, self.metrics)
@@ -165,6 +173,8 @@ async def finish(worker: Worker, gone: bool) -> None:
         for client in list(worker.clients):
             client.close_if_idle()
         await asyncio.sleep(0.02)
+    # Each is to have its line in the log.
+    worker.cut_tunnels(lambda exchange: True)
 
 
 def main(argv: list[str]) -> None:

@@ -39,9 +39,12 @@ class Wire(asyncio.Transport):
 
     def __init__(self, loop, protocol, take):
         super().__init__({"peername": (ADDRESS.decode(), 1)})
-        self._loop, self._protocol, self._take = loop, protocol, take
+        self._loop, self.protocol, self._take = loop, protocol, take
         # Nothing more is written; both directions are closed.
         self.reading, self.ended, self.closed = True, False, False
+
+    def set_protocol(self, protocol):
+        self.protocol = protocol
 
     def write(self, data):
         if not self.ended:
@@ -59,7 +62,7 @@ class Wire(asyncio.Transport):
     def close(self):
         if not self.closed:
             self.ended = self.closed = True
-            self._loop.call_soon(self._protocol.connection_lost, None)
+            self._loop.call_soon(self.protocol.connection_lost, None)
 
     abort = close
 
@@ -129,7 +132,7 @@ class Front:
         self.loop.set_exception_handler(lambda _, context: self._errors.append(context))
         self.worker = Worker(self.loop, None)
         # What else the service's table has.
-        self.table = {}
+        self.table = {"upgrade": {"protocols": ["websocket"], "idle_seconds": 3600}}
         self._errors = []
 
     def close(self):
@@ -150,8 +153,8 @@ class Front:
             await self._until(lambda: wire.reading or wire.ended)
             if wire.ended:
                 break
-            client.data_received(piece)
-        await self._until(lambda: wire.ended or not (client._waiting or self._is_answering(client)))
+            wire.protocol.data_received(piece)
+        await self._until(lambda: wire.ended or not self._is_busy(client))
         outcome = Outcome(
             list(backends.whole),
             backends.readers,
@@ -177,7 +180,7 @@ class Front:
         wire = Wire(self.loop, client, answer.extend)
         client.connection_made(wire)
         for number, piece in enumerate(pieces):
-            client.data_received(piece)
+            wire.protocol.data_received(piece)
             now += seconds
             client.check_time(now)
             if wire.ended:
@@ -189,8 +192,9 @@ class Front:
         return bytes(answer), ended
 
     @staticmethod
-    def _is_answering(client):
-        return client._exchange is not None and client._exchange.request.complete
+    def _is_busy(client):
+        answering = client._exchange is not None and client._exchange.request.complete
+        return bool(client._waiting) or answering or client.offer is not None
 
     async def _until(self, so):
         """A request costs a few turns of the loop, and what is sent here has some hundreds at most."""

@@ -678,7 +678,13 @@ PASSED = {
         CHUNKED, body=b"%x\r\n%b\r\n0\r\n\r\n" % (len(LOOKS_BAD), LOOKS_BAD), means=LOOKS_BAD
     ),
     "many small chunks": _posted(CHUNKED, body=b"1\r\na\r\n" * 5000 + b"0\r\n\r\n", means=b"a" * 5000),
-    "an Upgrade": _got(*UPGRADE, lacks=(b"upgrade", b"connection")),
+    "an Upgrade": _got(*UPGRADE, has=((b"upgrade", b"websocket"), (b"connection", b"Upgrade"))),
+    "an Upgrade to HTTP/2": _got(
+        b"Connection: Upgrade, HTTP2-Settings",
+        b"Upgrade: h2c",
+        b"HTTP2-Settings: AAEAAEAAAAIAAAAB",
+        lacks=(b"upgrade", b"connection", b"http2-settings"),
+    ),
     "an Upgrade with a body": _posted(
         *UPGRADE, b"Content-Length: 3", body=b"abc", means=b"abc", lacks=(b"upgrade",)
     ),

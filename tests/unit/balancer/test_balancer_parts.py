@@ -100,7 +100,7 @@ def test_every_label_value_is_there_before_the_first_request():
     requests, seconds = traffic(status(stable=["s1"], canary=["c1"]), {})
     backends = {sample.labels["backend"] for sample in requests.samples}
     assert backends == {"s1", "c1", "none"}
-    assert len(requests.samples) == 3 * 4
+    assert len(requests.samples) == 3 * 5
     assert {sample.value for sample in (*requests.samples, *seconds.samples)} == {0}
 
 

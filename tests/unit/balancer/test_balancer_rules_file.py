@@ -128,6 +128,7 @@ def test_a_mistake_is_told_with_its_path(rule, at, wrong):
         "Trailer", "Upgrade", "Proxy-Connection", "Proxy-Authorization", "HTTP2-Settings", "Expect",
         "Forwarded",
         "X-Forwarded-For", "x_forwarded_for", "X-Forwarded-Proto", "X-Forwarded-Host", "X-Request-Id",
+        "X-Real-IP", "x-forwarded-prefix", "Via",
         "X-Forwarded-Prefix", "Via", "x-real-ip",
     ],
 )  # fmt: skip
