@@ -11,6 +11,7 @@ from balancer import exposition
 from balancer.alerts import Alert, clean, now
 from balancer.api import Api, NotFound, Open, errors_as_answers
 from balancer.gate import Gate
+from balancer.pages import page_routes
 from balancer.reader import ConfigError
 from balancer.sessions import Sessions
 from balancer.supervisor import Supervisor
@@ -137,7 +138,7 @@ def admin_application(supervisor: Supervisor, tokens: Tokens) -> Application:
         (r"/metrics", Metrics),
         (r"/health", Alive),
     ]
-    return application(supervisor, gate, routes)
+    return application(supervisor, gate, [*routes, *page_routes()])
 
 
 def alert_application(supervisor: Supervisor, tokens: Tokens) -> Application:
