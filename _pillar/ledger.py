@@ -9,8 +9,10 @@ Give minions the versions they should run, from the ledger on the master.
           - ledger: {}
 
 A host of a service sees `release: {<service>: {stable: {version: ...}, canary: {version: ...}}}` of that
-service and nothing of any other. Tracks without a released version are left out. A ledger that cannot be
-read is an error of the pillar: states then refuse to run, rather than to fall back to an old version.
+service and nothing of any other. Tracks without a released version are left out. A balancer sees
+`release: {<service>: {id: ...}}` of every service, for users are kept on their tracks for one release.
+A ledger that cannot be read is an error of the pillar: states then refuse to run, rather than to fall back to
+an old version.
 """
 
 import logging
@@ -37,4 +39,6 @@ def ext_pillar(minion_id, pillar, settings=sluice_config.PATH):
         if any(sluice_nodegroups.matches(target, minion_id, nodegroups) for target in targets):
             versions = sluice_ledger.versions(config.ledger, name)
             release[name] = {track: {"version": version} for track, version in sorted(versions.items())}
+        if sluice_nodegroups.matches(config.balancers, minion_id, nodegroups):
+            release.setdefault(name, {})["id"] = sluice_ledger.latest(config.ledger, name)
     return {"release": release} if release else {}

@@ -22,12 +22,6 @@ from sluice_steps import Steps
 
 log = logging.getLogger(__name__)
 
-# A first application installs packages; a mere change of weights takes about two seconds.
-PUSH_SECONDS = 300
-# A push that meets another state run waits its turn, as one of at most so many. Not True: Salt 3008.3 then
-# answers at once that all is well, and runs it some time later.
-QUEUE = 10
-
 
 class Failed(salt.exceptions.NotImplemented):
     """
@@ -208,10 +202,7 @@ def push():
     Returns the balancers' ids with None, or why one refused; refusals are logged as errors as well.
     """
     fleet = Fleet(__opts__)
-    answers = fleet.call(
-        fleet.members(_settings().balancers), "state.apply", "balancer", queue=QUEUE, timeout=PUSH_SECONDS
-    )
-    refused = {id_: sluice_states.refusal(answer) for id_, answer in answers.items()}
+    refused = sluice_states.apply_balancer(fleet, fleet.members(_settings().balancers))
     for id_, why in refused.items():
         if why:
             log.error("release.push: %s keeps its last good configuration: %s", id_, why)

@@ -26,7 +26,7 @@ def __virtual__():
     return __virtualname__
 
 
-def configured(name, settings, traffic, group="root"):
+def configured(name, settings, traffic, group="root", releases=None):
     """
     Write the balancer's file; refuse weights that are negative, not numbers or do not sum to 100.
 
@@ -46,12 +46,15 @@ def configured(name, settings, traffic, group="root"):
         Service to track to weight in percent, each 0-100, summing to 100.
     group (str)
         The group that may read the file. Default root.
+    releases (dict)
+        The pillar `release`: service to the `id` of its latest release, which positions of users are for.
+        Default none.
     """
     ret = {"name": name, "changes": {}, "result": True, "comment": "the file is as pillar and mine say"}
     path = Path(name)
     try:
         backends, unusable = _backends(settings)
-        config = sluice_balancer_config.build(settings, traffic, backends)
+        config = sluice_balancer_config.build(settings, traffic, backends, releases or {})
         new = json.dumps(config, indent=2) + "\n"
         changes = _changes(path, new, config, group)
     except (ConfigError, KeyError, TypeError, ValueError, AttributeError, OSError) as error:

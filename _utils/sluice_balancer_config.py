@@ -29,7 +29,9 @@ PASSED = (
     "trust_forwarded_from",
     "upgrade",
 )
-KNOWN = {"backend_port", "health", "listen", "min_available", "tracks", *PASSED}
+KNOWN = {"affinity", "backend_port", "health", "listen", "min_available", "tracks", *PASSED}
+# What positions are for as long as a service has had no release.
+NO_RELEASE = "0"
 
 # How many backends of a track a drain must leave up.
 MIN_AVAILABLE = {"stable": 1, "canary": 0}
@@ -39,6 +41,7 @@ def build(
     settings: Mapping[str, Any],
     traffic: Mapping[str, Any],
     backends: Mapping[str, Mapping[str, Addresses]],
+    releases: Mapping[str, Any],
 ) -> dict[str, Any]:
     """
     The balancer's file.
@@ -49,6 +52,8 @@ def build(
         The pillar `traffic`: service to track to weight in percent.
     backends
         Service to track to host id to address.
+    releases
+        The pillar `release`: service to the `id` of its latest release, from the ledger.
 
     Raises ConfigError naming the first key that is wrong, its value, and what is wanted.
     """
@@ -62,6 +67,7 @@ def build(
         "access_log": settings["access_log"],
         "services": {
             name: service(name, told, traffic.get(name), backends.get(name, {}))
+            | affinity(settings, told, releases.get(name) or {})
             for name, told in found.items()
         },
     }
@@ -93,6 +99,10 @@ def services(settings: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:
         table(told.get("health", {}), f"{where}:health", "path, status and the like")
         table(told.get("min_available", {}), f"{where}:min_available", "a number or percent for each track")
         table(told.get("monitor", {}), f"{where}:monitor", "limits for the canary")
+        affine = table(told.get("affinity") or {}, f"{where}:affinity", "kind and the like")
+        made = sorted({"release", "secret_file"} & set(affine))
+        if made:
+            raise ConfigError(f"{where}:affinity:{made[0]} is not for pillar to say. Take it out")
         found[name] = told
     return found
 
@@ -129,6 +139,17 @@ def service(
         },
         **passed,
     }
+
+
+def affinity(
+    settings: Mapping[str, Any], told: Mapping[str, Any], release: Mapping[str, Any]
+) -> dict[str, Any]:
+    """How a service keeps its users on a track, by the release that the ledger has; empty if it does not."""
+    wanted = told.get("affinity")
+    if not wanted:
+        return {}
+    made = {"secret_file": settings["affinity_secret_file"], "release": str(release.get("id") or NO_RELEASE)}
+    return {"affinity": {**wanted, **made}}
 
 
 def checked_weights(name: str, weights: object, tracks: list[str]) -> dict[str, float]:

@@ -52,6 +52,12 @@ def backend_state(status: Status, service: str, track: str, backend: str) -> str
     return str(found["state"]) if found else None
 
 
+def positions_for(status: Status, service: str) -> str | None:
+    """The id of the release that a balancer keeps users on their tracks for; None if it does not."""
+    affinity = status.get("services", {}).get(service, {}).get("affinity")
+    return str(affinity.get("release")) if isinstance(affinity, dict) else None
+
+
 def not_ready(status: Status, service: str, canaries: list[str], share: Weights, balancer: str) -> str | None:
     """Why `balancer` is not ready for a canary of `service`, or None."""
     serviced = service_status(status, service, balancer)

@@ -13,6 +13,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 from sluice_errors import LedgerError, RefusedError
 
@@ -196,15 +197,28 @@ def versions(path: str, service: str) -> dict[str, str]:
     Opens the file for reading only and makes nothing: a ledger that is not there has released nothing.
     LedgerError if it is there and cannot be read.
     """
+    rows = _looked_up(path, "SELECT track, version FROM versions WHERE service = ?", service)
+    return {str(track): str(version) for track, version in rows}
+
+
+def latest(path: str, service: str) -> int | None:
+    """
+    The id of the latest release of `service`, open or ended; None if there was none.
+
+    As `versions` does, it makes nothing, and raises LedgerError for a ledger that cannot be read.
+    """
+    rows = _looked_up(path, "SELECT max(id) FROM releases WHERE service = ?", service)
+    return next((int(id_) for (id_,) in rows if id_ is not None), None)
+
+
+def _looked_up(path: str, query: str, service: str) -> list[tuple[Any, ...]]:
+    """The rows of a query about a service; none if there is no ledger yet."""
     if not os.path.exists(path):
-        return {}
+        return []
     try:
         db = sqlite3.connect(f"file:{path}?mode=ro", uri=True, timeout=BUSY_SECONDS)
         try:
-            if _schema_version(db, path) == 0:
-                return {}
-            rows = db.execute("SELECT track, version FROM versions WHERE service = ?", (service,))
-            return {str(track): str(version) for track, version in rows}
+            return db.execute(query, (service,)).fetchall() if _schema_version(db, path) else []
         finally:
             db.close()
     except sqlite3.Error as error:

@@ -106,12 +106,32 @@ class Steps(ServiceView):
         """The balancers may send requests to the canary."""
         release, canaries, balancers = self._held(), self.canaries(), self.balancers()
         with self._recorded(release, "admit"):
+            self._tell_positions(release)
             for canary in canaries:
                 self.fleet.ask(balancers, "balancer.restore", self.name, canary)
             self._held()  # an abort that came in between must win
         done = f"{', '.join(canaries)} restored at {', '.join(balancers)}"
         self.ledger.note(release, "admit", done)
         return done
+
+    def _tell_positions(self, release: Release) -> None:
+        """Balancers that keep users on their tracks do so for this release, before anyone comes in."""
+        behind = self._behind(release)
+        if not behind:
+            return
+        refused = sluice_states.apply_balancer(self.fleet, list(behind))
+        for id_, found in self._behind(release).items():
+            raise ReleaseError(
+                f"{id_} keeps users on their tracks for release {found} (want {release.id}): "
+                f"{refused.get(id_) or 'its pillar names another one'}"
+            )
+
+    def _behind(self, release: Release) -> dict[str, str]:
+        """The balancers that have not heard of a release, and of which they have."""
+        found = {
+            id_: sluice_balancers.positions_for(status, self.name) for id_, status in self.statuses().items()
+        }
+        return {id_: other for id_, other in found.items() if other not in (None, str(release.id))}
 
     def confirm(self) -> str:
         """The weights of pillar are in force at every balancer, read back; the release serves."""

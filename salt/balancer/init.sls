@@ -6,10 +6,16 @@
 {%- set settings = dict(balancer, redis={"host": redis.host, "port": redis.port, "username": redis.username, "password_file": redis.password_file}) %}
 {%- do settings.pop("admin_token") %}
 {%- do settings.pop("alert_tokens") %}
+{%- do settings.pop("affinity_secret") %}
 
 {%- set secrets = {"balancer:admin_token": balancer.admin_token} %}
 {%- if redis.host %}{% do secrets.update({"balancer:redis:password": redis.password}) %}{% endif %}
 {%- for host, token in balancer.alert_tokens | dictsort %}{% do secrets.update({"balancer:alert_tokens:" ~ host: token}) %}{% endfor %}
+{%- set files = [("admin-token", balancer.admin_token_file, balancer.admin_token), ("redis-password", redis.password_file, redis.password), ("alert-tokens", balancer.alert_tokens_file, balancer.alert_tokens | json)] %}
+{%- if balancer.services.values() | selectattr("affinity", "defined") | list %}
+{%- do secrets.update({"balancer:affinity_secret": balancer.affinity_secret}) %}
+{%- do files.append(("affinity-secret", balancer.affinity_secret_file, balancer.affinity_secret)) %}
+{%- endif %}
 {{ required("balancer", secrets) }}
 
 balancer-user:
@@ -58,7 +64,7 @@ balancer-secrets-directory:
 
 
 # The balancer takes them over by itself, as it does with its file: no restart.
-{%- for name, file, content in [("admin-token", balancer.admin_token_file, balancer.admin_token), ("redis-password", redis.password_file, redis.password), ("alert-tokens", balancer.alert_tokens_file, balancer.alert_tokens | json)] %}
+{%- for name, file, content in files %}
 balancer-{{ name }}-file:
   file.managed:
     - name: {{ file }}
@@ -80,6 +86,7 @@ balancer-config:
     - settings: {{ settings | json }}
     - traffic: {{ salt["pillar.get"]("traffic", {}) | json }}
     - group: sluice
+    - releases: {{ salt["pillar.get"]("release", {}) | json }}
     - require:
       - user: balancer-user
       - cmd: balancer-environment

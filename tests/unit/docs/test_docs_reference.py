@@ -156,6 +156,7 @@ def test_every_field_of_the_demos_result_is_told():
         "howto/raise-and-clear-an-alert.md",
         "howto/change-the-ratio.md",
         "howto/request-rules.md",
+        "howto/keep-users-on-a-version.md",
         "howto/run-the-lab.md",
     ],
 )

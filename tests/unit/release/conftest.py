@@ -15,6 +15,8 @@ class FakeFleet:
         self.state = {"lb-1": "up", "lb-2": "up"}
         self.alerts = {"lb-1": None, "lb-2": None}
         self.share = {"stable": 70, "canary": 30}
+        # Balancer to the release it keeps users on their tracks for.
+        self.positions = {}
         self.silent = set()
         self.probed = {"requests": 60, "errors": 0, "p95_ms": 3.0, "failures": [], "versions": []}
         self.on = {}
@@ -69,7 +71,13 @@ class FakeFleet:
         }
         return {
             "redis": "connected",
-            "services": {"checkbox": {"alert": self.alerts[id_], "tracks": tracks}},
+            "services": {
+                "checkbox": {
+                    "alert": self.alerts[id_],
+                    "tracks": tracks,
+                    "affinity": {"release": self.positions[id_]} if id_ in self.positions else None,
+                }
+            },
         }
 
 

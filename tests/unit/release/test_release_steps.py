@@ -102,6 +102,35 @@ def test_abort_during_admit_wins(steps, fleet, settings, pillar):
     assert steps.ledger.last_release("checkbox").state == "aborted"
 
 
+def test_balancers_that_keep_users_hear_of_the_release_before_anyone_comes_in(steps, fleet):
+    fleet.positions = {"lb-1": "1", "lb-2": "0"}
+
+    def apply(id_):
+        assert fleet.state["lb-1"] == fleet.state["lb-2"] == "drained"
+        fleet.positions[id_] = "1"
+        return {}
+
+    fleet.on["state.apply"] = apply
+    through(steps, "drain", "verify", "admit")
+    assert fleet.positions == {"lb-1": "1", "lb-2": "1"}
+    assert [call[1] for call in fleet.calls if call[0] == "state.apply"] == [["lb-2"]]
+
+
+def test_balancer_that_does_not_hear_of_the_release_fails_it(steps, fleet):
+    fleet.positions = {"lb-2": "0"}
+    state = {"__id__": "balancer-config", "result": False, "comment": "no address", "__run_num__": 1}
+    fleet.on["state.apply"] = lambda _id: {"one": state}
+    wanted = r"lb-2 keeps users .* for release 0 \(want 1\): balancer-config: no address"
+    with pytest.raises(ReleaseError, match=wanted):
+        through(steps, "drain", "verify", "admit")
+    assert fleet.state == {"lb-1": "drained", "lb-2": "drained"}
+
+
+def test_without_affinity_no_balancer_state_is_applied(steps, fleet):
+    through(steps, "drain", "verify", "admit")
+    assert "state.apply" not in [call[0] for call in fleet.calls]
+
+
 def test_step_without_a_release_is_refused(steps, fleet):
     with pytest.raises(ReleaseError, match="holds no open release"):
         steps.admit()
