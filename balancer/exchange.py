@@ -256,6 +256,15 @@ class Exchange:
         else:
             self._attempt_failed(backend, NO_ANSWER, why, sent=True, may_repeat=self._may_repeat(upstream))
 
+    def leave(self) -> None:
+        """The backend is down by its checks: do not wait for it any longer if another may answer."""
+        upstream, backend = self.upstream, self.backend
+        if upstream is None or backend is None or self.head_sent or self._retried:
+            return
+        if self._may_repeat(upstream) and self.route.again(self._tried) is not None:
+            self._drop_upstream()
+            self._attempt_failed(backend, TIMEOUT, "the backend is down", sent=True)
+
     def _may_repeat(self, upstream: Upstream) -> bool:
         """True if a request that was sent may be sent again: no byte of an answer, no harm, not too often."""
         return (

@@ -7,6 +7,7 @@ import re
 import socket
 import struct
 from collections import deque
+from collections.abc import Collection
 from typing import TYPE_CHECKING, Any
 
 import httptools
@@ -412,6 +413,11 @@ class Client:
     def close_if_idle(self) -> None:
         if self._exchange is None and not self._closing:
             self._close()
+
+    def leave(self, backends: Collection[object]) -> None:
+        """These are down: what waits for one of them goes elsewhere if it may."""
+        if self._exchange is not None and self._exchange.backend in backends:
+            self._exchange.leave()
 
     def cut(self, backend: object) -> bool:
         """End the exchange under way if it is with this backend; True if it was."""

@@ -18,7 +18,7 @@ from typing import Any
 
 import uvloop
 
-from balancer import channel, limits, mirror
+from balancer import channel, limits, mirror, moving
 from balancer.accepting import Accepting, Factory
 from balancer.exchange import Exchange
 from balancer.frontend import Client
@@ -78,6 +78,7 @@ class Worker(Plane):
             for backend in route.apply(table):
                 self.pool.drop(backend)
             mirror.follow(route, table.get("mirror"), self.metrics)
+            moving.move(route, table, self.clients)
         self._share_listeners(services)
         self.cut_tunnels(lambda exchange: not exchange.may_stay)
         if self.accepting is not None:
