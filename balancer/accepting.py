@@ -7,6 +7,7 @@ import socket
 from collections.abc import Callable
 from typing import Any
 
+from balancer.doorman import Doorman
 from balancer.sockets import BACKLOG, received
 
 # What a listener's table is served by: makes a protocol for each connection (which may be compiled, and then
@@ -17,12 +18,17 @@ Factory = Callable[[], Any]
 class Accepting:
     """The listeners of one worker: what it was told of them, and the servers that follow it."""
 
-    def __init__(self, line: socket.socket, serve: Callable[[str, dict[str, Any]], Factory]) -> None:
+    def __init__(
+        self,
+        line: socket.socket,
+        plain: Callable[[str], Factory],
+        serve: Callable[[str, dict[str, Any], socket.socket], Doorman | None],
+    ) -> None:
         line.setblocking(False)
-        self._line, self._serve = line, serve
+        self._line, self._plain, self._serve = line, plain, serve
         self._sockets: dict[str, list[socket.socket]] = {}
         self._told: dict[str, dict[str, Any]] = {}
-        self._open: dict[str, tuple[dict[str, Any], list[asyncio.AbstractServer]]] = {}
+        self._open: dict[str, tuple[dict[str, Any], list[asyncio.AbstractServer | Doorman]]] = {}
         self._changed = asyncio.Event()
 
     def follow(self, told: dict[str, dict[str, Any]]) -> None:
@@ -53,8 +59,11 @@ class Accepting:
         if not self._is_open(address, told):
             return
         # A copy, so that a server can be closed and another one opened without losing the queue.
-        loop = asyncio.get_running_loop()
-        server = await loop.create_server(self._serve(address, told), sock=one.dup(), backlog=BACKLOG)
+        copy = one.dup()
+        server: asyncio.AbstractServer | Doorman | None = self._serve(address, told, copy)
+        if server is None:
+            loop = asyncio.get_running_loop()
+            server = await loop.create_server(self._plain(address), sock=copy, backlog=BACKLOG)
         if self._is_open(address, told):
             self._open[address][1].append(server)
         else:

@@ -26,6 +26,8 @@ class Counters:
         # another backend, so that no answer tells of them.
         self.failures: dict[tuple[str, str, str, str], int] = {}
         self.passed_on: dict[tuple[str, str, str], int] = {}
+        # Connections that did not get as far as HTTP, by listener and reason.
+        self.kept: dict[str, int] = {}
         self._budget: dict[str, float] = {}
 
     def finished(self, service: str, track: str, backend: str, status: int, seconds: float) -> None:
@@ -62,6 +64,10 @@ class Counters:
         key = f"{service} {track} {backend} {result}"
         self.mirrored[key] = self.mirrored.get(key, 0) + 1
 
+    def kept_out(self, listener: str, reason: str) -> None:
+        key = f"{listener} {reason}"
+        self.kept[key] = self.kept.get(key, 0) + 1
+
     def dump(self) -> dict[str, Any]:
         """The numbers as JSON: keys joined with spaces, which no name contains."""
         return {
@@ -74,4 +80,5 @@ class Counters:
             "mirrored": self.mirrored,
             "failures": {" ".join(key): count for key, count in self.failures.items()},
             "passed_on": {" ".join(key): count for key, count in self.passed_on.items()},
+            "kept_out": self.kept,
         }

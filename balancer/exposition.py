@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from prometheus_client import CONTENT_TYPE_LATEST as CONTENT_TYPE
@@ -172,4 +173,33 @@ def condition(status: dict[str, Any], counters: dict[str, Any], supervisor: Supe
     for door, count in supervisor.failures.counts.items():
         failures.add_metric([door], count)
     numbers = [up, flying, ejections, retries, refusals, reloads, failures]
-    return [declared, effective, alert, monitor, *numbers, refused, workers]
+    return [declared, effective, alert, monitor, *numbers, refused, workers, *tls(status, counters)]
+
+
+def tls(status: dict[str, Any], counters: dict[str, Any]) -> list[Metric]:
+    """Certificates, and connections that did not get as far as HTTP."""
+    expiry = GaugeMetricFamily(
+        "sluice_certificate_expiry_timestamp_seconds", "When the certificate expires.", labels=["service"]
+    )
+    refused = GaugeMetricFamily(
+        "sluice_certificate_refused",
+        "1 while the certificate or key on disk is refused; the last good pair, if any, is in force.",
+        labels=["service"],
+    )
+    kept_out = CounterMetricFamily(
+        "sluice_kept_out_connections",
+        "Connections that did not get as far as HTTP.",
+        labels=["listener", "reason"],
+    )
+    rows: dict[str, int] = dict(counters.get("kept_out", {}))
+    for service, told in status["services"].items():
+        if told["tls"] is None:
+            continue
+        rows.setdefault(f"{told['tls']['listen']} tls", 0)
+        refused.add_metric([service], 1 if told["tls"]["error"] else 0)
+        if told["tls"]["expires_at"] is not None:
+            expires = datetime.fromisoformat(told["tls"]["expires_at"])
+            expiry.add_metric([service], expires.timestamp())
+    for key, count in sorted(rows.items()):
+        kept_out.add_metric(key.split(" "), count)
+    return [expiry, refused, kept_out]

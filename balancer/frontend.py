@@ -39,11 +39,11 @@ CHUNK_BYTES = 16
 class Client:
     """One client's connection."""
 
-    def __init__(self, worker: Plane, names: Names) -> None:
-        self.worker, self.names = worker, names
+    def __init__(self, worker: Plane, names: Names, proto: bytes = b"http", address: str = "") -> None:
+        """`address`: the client's, if it is another than the connection comes from."""
+        self.worker, self.names, self.proto = worker, names, proto
         self.transport: asyncio.Transport = None  # type: ignore[assignment]
-        self.address = b""
-        self.proto = b"http"
+        self.address = plain_address(address).encode()
         # What backends are told of this client; made once, it is the same for all its requests.
         self.asked: Asked = None  # type: ignore[assignment]
         self._parser: Any = httptools.HttpRequestParser(self)
@@ -64,6 +64,7 @@ class Client:
         self._since = worker.clock()
         self._closing = False
         self._half_closed = False
+        self._tls = proto == b"https"
         # The client does not take what was written: no further answer is begun.
         self._full = False
         # The last request offers to switch protocols; what follows is not read before that is answered.
@@ -72,8 +73,9 @@ class Client:
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self.transport = transport  # type: ignore[assignment]
         peer = transport.get_extra_info("peername")
-        # A listener on [::] takes IPv4 as well; who comes so is called by that address.
-        self.address = plain_address(str(peer[0])).encode() if peer else b"unknown"
+        if not self.address:
+            # A listener on [::] takes IPv4 as well; who comes so is called by that address.
+            self.address = plain_address(str(peer[0])).encode() if peer else b"unknown"
         self.asked = asked([self.address], self.proto)
         self.worker.clients.add(self)
 
@@ -86,7 +88,8 @@ class Client:
 
     def eof_received(self) -> bool:
         # A client may half-close after its request and still wait for the answer.
-        asked = self._exchange is not None or bool(self._waiting)
+        # TLS cannot: who ends it there is gone.
+        asked = (self._exchange is not None or bool(self._waiting)) and not self._tls
         self._half_closed = not self._closing and asked and (self._reading is None or self._reading.complete)
         return self._half_closed
 
@@ -206,11 +209,11 @@ class Client:
         request.version = self._parser.get_http_version()
         self._left = 0
         try:
-            request.check()
+            request.check(self.proto)
             if self._head_bytes > limits.MAX_HEAD_BYTES:
                 raise BadRequest(431, "head too large")
             route = request.route = self.names.only or self.names.lead(request)
-            if route.rules is not None:
+            if route.rules is not None and request.answer is None:
                 route.rules.apply(request)
             request.upgrade = self._parser.should_upgrade()
             if request.upgrade:
@@ -343,10 +346,11 @@ class Client:
         self._since = self.worker.clock()
         if self.transport.is_closing():
             return
-        if unread and not self._half_closed:
+        if unread and not self._half_closed and not self._tls:
             self.transport.resume_reading()
             self.transport.write_eof()
         else:
+            # With TLS what still comes is read and thrown away by itself, until the client ends it, too.
             self.transport.close()
 
     # For the exchange.

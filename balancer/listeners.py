@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,20 +15,31 @@ class Listener:
     """
     One address, and how connections to it are served; which services are there is in the services' tables.
 
-    `where` says where the file names it first.
+    `where` says where the file names it first; `tls` is the least version, or None if it is plain HTTP.
     """
 
     address: Address
     where: str
+    tls: str | None
+    # Name and hosts of the services there, for the choice among their certificates.
+    services: tuple[tuple[str, tuple[str, ...]], ...]
 
-    def table(self) -> dict[str, Any]:
+    def table(self, pem: Callable[[str], str | None]) -> dict[str, Any]:
         """What a worker must know of it, besides its sockets; if it changes, the sockets stay the same."""
-        return {}
+        if self.tls is None:
+            return {}
+        pairs = [(hosts, pem(name)) for name, hosts in self.services]
+        return {"tls": {"min_version": self.tls, "certificates": [pair for pair in pairs if pair[1]]}}
 
 
 def listeners_of(services: Iterable[Service]) -> dict[str, Listener]:
     """Every listener that these services want, by its address as text."""
     found: dict[str, Listener] = {}
     for service in services:
-        found.setdefault(str(service.listen), Listener(service.listen, f"$.services.{service.name}.listen"))
+        for door in service.doors:
+            tls = service.tls.min_version if service.tls and door.address == service.tls.listen else None
+            before = found.get(str(door.address))
+            here = (*(before.services if before else ()), (service.name, service.hosts))
+            where = before.where if before else door.where
+            found[str(door.address)] = Listener(door.address, where, tls, here)
     return found

@@ -119,8 +119,8 @@ class Request:
         """True if sending it again can do no harm: nothing was sent of its body and it is idempotent."""
         return self.method in IDEMPOTENT and not self.body_sent
 
-    def check(self) -> None:
-        """Raise BadRequest for anything ambiguous; fill in host, framing and path."""
+    def check(self, proto: bytes = b"http") -> None:
+        """Raise BadRequest for anything ambiguous; fill in host, framing and path. `proto`: as it came."""
         hosts = []
         for name, value in self.headers:
             lower = name.lower()
@@ -135,7 +135,7 @@ class Request:
         if self.chunked and self.length is not None:
             raise BadRequest(400, "both Content-Length and Transfer-Encoding")
         self._check_host(hosts)
-        self._check_target()
+        self._check_target(proto)
 
     def _check_length(self, value: bytes) -> None:
         if self.length is not None or not LENGTH.fullmatch(value):
@@ -154,7 +154,7 @@ class Request:
         if not is_host(self.host):
             raise BadRequest(400, "bad Host")
 
-    def _check_target(self) -> None:
+    def _check_target(self, proto: bytes) -> None:
         if self.method == b"CONNECT":
             raise BadRequest(405, "no CONNECT here")
         if len(self.target) > limits.MAX_TARGET_BYTES:
@@ -165,7 +165,7 @@ class Request:
             return
         scheme, found, rest = self.target.partition(b"://")
         authority, slash, path = rest.partition(b"/")
-        if not found or scheme.lower() != b"http" or authority.lower() != self.host.lower():
+        if not found or scheme.lower() != proto or authority.lower() != self.host.lower():
             raise BadRequest(400, "bad request target")
         self.target = slash + path or b"/"
 

@@ -9,13 +9,14 @@ from dataclasses import dataclass, field
 from balancer import policy
 from balancer.affinity import Affinity, read_affinity
 from balancer.ejection import EjectionLimits, read_ejection
-from balancer.hosts import NONE, check_shared, read_hosts
+from balancer.hosts import NONE, Door, check_shared, read_hosts
 from balancer.mirror import MirrorSettings, read_mirror
 from balancer.networks import read_networks
 from balancer.reader import Address, Reader
 from balancer.rules import Rule
 from balancer.rulesfile import read_rules
 from balancer.testers import Testers, read_testers
+from balancer.tls import Tls, read_tls
 from balancer.upgrade import Upgrade, read_upgrade
 
 SERVICE = re.compile(r"[a-z][a-z0-9_-]{0,30}")
@@ -39,6 +40,7 @@ KNOWN = {
     "rules",
     "slow_start_seconds",
     "testers",
+    "tls",
     "tracks",
     "trust_forwarded_from",
     "upgrade",
@@ -87,6 +89,7 @@ class Service:
     # Whose requests are this service's at a listener it shares; none: all that are no other's.
     hosts: tuple[str, ...] = ()
     rules: tuple[Rule, ...] = ()
+    tls: Tls | None = None
     # Proxies that are believed what they say of who asked.
     trust_forwarded_from: tuple[str, ...] = ()
     affinity: Affinity | None = None
@@ -96,6 +99,19 @@ class Service:
     slow_start_seconds: float = 0.0
     mirror: MirrorSettings | None = None
     upgrade: Upgrade = field(default_factory=Upgrade)
+
+    @property
+    def doors(self) -> list[Door]:
+        """Where users come in."""
+        doors = [Door(self.listen, self.name, "listen", self.hosts, "plain HTTP")]
+        if self.tls is not None:
+            how = f"TLS {self.tls.min_version}"
+            doors.append(Door(self.tls.listen, self.name, "tls.listen", self.hosts, how))
+        return doors
+
+    def redirect_port(self, door: Door) -> int:
+        """The port of https that requests at one of its doors are sent to; 0 if they are served there."""
+        return self.tls.listen.port if self.tls and self.tls.redirect and door.key == "listen" else 0
 
     def needed(self, track: str) -> int:
         """How many backends of a track a drain must leave up; a percentage is rounded up."""
@@ -115,7 +131,7 @@ def read_services(read: Reader, told: object) -> dict[str, Service]:
         if name == NONE:
             read.mistakes.append(f"$.services.{name}: stands for no service at all, want another name")
         services[name] = _service(read, name, table)
-    check_shared(read, services.values())
+    check_shared(read, [door for service in services.values() for door in service.doors])
     return services
 
 
@@ -138,6 +154,7 @@ def _service(read: Reader, name: str, told: object) -> Service:
         health=_health(read, table.get("health", {}), f"{path}.health"),
         tracks=tracks,
         hosts=read_hosts(read, table["hosts"], f"{path}.hosts") if "hosts" in table else (),
+        tls=read_tls(read, table["tls"], f"{path}.tls") if "tls" in table else None,
         trust_forwarded_from=read_networks(
             read, table.get("trust_forwarded_from", []), f"{path}.trust_forwarded_from"
         ),

@@ -13,6 +13,7 @@ from balancer import __version__, affinitykeys, alerts, config
 from balancer.affinitykeys import Keys
 from balancer.alerts import Alert, State
 from balancer.attempts import Failures
+from balancer.certificates import Certificates
 from balancer.channel import Message
 from balancer.comebacks import Comebacks
 from balancer.config import Config
@@ -79,8 +80,10 @@ class Supervisor:
         self.history = History()
         self.failures = Failures()
         self.redis: RedisDoor | None = None
+        self.certificates = Certificates(loaded.services)
         kept = (*tokens.raw_at_start, *self.keys.raw_at_start)
-        self._seen = (loaded.raw if error is None else read_bytes(path), kept)
+        raw = loaded.raw if error is None else read_bytes(path)
+        self._seen = (raw, kept, self.certificates.seen_at_start)
         self._pushing = asyncio.Lock()
         self._reloading = asyncio.Lock()
         self._tasks: list[asyncio.Task[None]] = []
@@ -119,12 +122,15 @@ class Supervisor:
         services, listeners = self.config.services, self.config.listeners
         return {
             "services": {name: self._service_table(service) for name, service in services.items()},
-            "listeners": {text: listener.table() for text, listener in listeners.items()},
+            "listeners": {
+                text: listener.table(self.certificates.pem) for text, listener in listeners.items()
+            },
         }
 
     def _service_table(self, service: Service) -> Message:
         return {
-            "listen": str(service.listen),
+            # Address to the port of https that requests there are sent to, or 0.
+            "listen": {str(door.address): service.redirect_port(door) for door in service.doors},
             "hosts": service.hosts,
             "trust_forwarded_from": service.trust_forwarded_from,
             "gateway_errors": service.ejection.gateway_errors,
@@ -166,7 +172,9 @@ class Supervisor:
         """Have every worker work by the truth of now."""
         async with self._pushing:
             self._take_back()
+            pairs = self.certificates.pairs
             await self.workers.apply(self.table())
+            self.certificates.in_force = pairs
 
     # Ejections.
 
@@ -375,10 +383,13 @@ class Supervisor:
     async def _reload(self) -> bool:
         try:
             self._seen = self._on_disk()
-            raw, _ = self._seen
+            raw = self._seen[0]
             fresh = config.load(self._path) if raw is None else config.parse(raw)
             self._check_fixed(fresh)
             known, secrets = self._tokens.read(), affinitykeys.read(fresh)
+            pairs = self.certificates.read(fresh.services)
+            if pairs.mistakes:
+                raise ConfigError(pairs.mistakes)
             self._listen(fresh)
         except (ConfigError, TokenError) as error:
             mistakes = error.mistakes if isinstance(error, ConfigError) else [str(error)]
@@ -391,17 +402,20 @@ class Supervisor:
         if other_tokens:
             log.warning("other tokens are in force: admin and %d that may raise alerts", len(known.alert))
         other_secrets = self.keys.take_over(secrets)
+        other_pairs = self.certificates.take_over(fresh.services, pairs)
         if fresh.sha256 != self.config.sha256:
             await self._take_over(fresh)
             return True
         if other_secrets:
             log.warning("other secrets of affinity are in force: every user counts as new")
+        if other_secrets or other_pairs:
             await self.push()
-        return other_tokens or other_secrets
+        return other_tokens or other_secrets or other_pairs
 
-    def _on_disk(self) -> tuple[bytes | None, tuple[bytes | None, ...]]:
-        """The bytes of the file, and of the files of tokens and secrets."""
-        return read_bytes(self._path), (*self._tokens.raw(), *self.keys.raw(self.config))
+    def _on_disk(self) -> tuple[bytes | None, tuple[bytes | None, ...], tuple[str, ...]]:
+        """The bytes of the file, and of the files of tokens and secrets; digests of certificates and keys."""
+        secrets = (*self._tokens.raw(), *self.keys.raw(self.config))
+        return read_bytes(self._path), secrets, self.certificates.on_disk(self.config.services)
 
     async def _take_over(self, fresh: Config) -> None:
         self._forget_moved(fresh)
@@ -528,6 +542,7 @@ class Supervisor:
         return {
             "listen": str(service.listen),
             "hosts": list(service.hosts),
+            "tls": self.certificates.status(service),
             "alert": vars(alert) if alert else None,
             "affinity": {"release": service.affinity.release} if service.affinity else None,
             "monitor": vars(self.monitor.finding(service, alert is not None)),

@@ -20,11 +20,13 @@ import uvloop
 
 from balancer import channel, limits, mirror, moving
 from balancer.accepting import Accepting, Factory
+from balancer.doorman import Doorman
 from balancer.exchange import Exchange
 from balancer.frontend import Client
 from balancer.hosts import NONE, Names
 from balancer.plane import Plane
 from balancer.routes import Route
+from balancer.tls import server_context
 
 TICK_SECONDS = 0.2
 # The table of a service that is no more.
@@ -51,7 +53,16 @@ class Worker(Plane):
         """The services at a listener."""
         return self.listeners.setdefault(address, Names(self.nowhere))
 
-    def serve(self, address: str, how: dict[str, Any]) -> Factory:
+    def serve(self, address: str, how: dict[str, Any], one: socket.socket) -> Doorman | None:
+        """Accept what has more before it than HTTP; None for what has not, see `plain`."""
+        if "tls" not in how:
+            return None
+        make = functools.partial(Client, self, self.names(address), b"https")
+        return Doorman(
+            one, server_context(how["tls"]), make, functools.partial(self.metrics.kept_out, address)
+        )
+
+    def plain(self, address: str) -> Factory:
         """What a connection to a listener is served by."""
         return functools.partial(Client, self, self.names(address))
 
@@ -98,9 +109,10 @@ class Worker(Plane):
 
     def _share_listeners(self, services: dict[str, Any]) -> None:
         """Have each listener lead to the services that are there by this table."""
-        shared: dict[str, list[tuple[Route, list[str]]]] = {}
+        shared: dict[str, list[tuple[Route, list[str], int]]] = {}
         for name, table in services.items():
-            shared.setdefault(table["listen"], []).append((self.route(name), table["hosts"]))
+            for address, redirect in table["listen"].items():
+                shared.setdefault(address, []).append((self.route(name), table["hosts"], redirect))
         # Connections that came in at a listener that is gone go on: to them nothing changes.
         self.listeners = {address: names for address, names in self.listeners.items() if address in shared}
         for address, found in shared.items():
@@ -150,7 +162,7 @@ class Worker(Plane):
 
 async def run(worker: Worker, end: socket.socket, line: socket.socket) -> None:
     """Serve until the supervisor says stop or is gone."""
-    accepting = worker.accepting = Accepting(line, worker.serve)
+    accepting = worker.accepting = Accepting(line, worker.plain, worker.serve)
     orders = asyncio.ensure_future(channel.obey(end, worker.carry_out, worker.outcomes.attach))
     # Nothing is accepted before: an early request would find no backend, or one that is alerted by now.
     serving = asyncio.ensure_future(worker.serving.wait())

@@ -205,7 +205,7 @@ def add_counters(one: Message, other: Message) -> Message:
         before = requests.get(key, [0.0] * (3 + len(BUCKETS)))
         requests[key] = [a + b for a, b in zip(before, row, strict=True)]
     result: Message = {"requests": requests}
-    for kind in ("retries", "refusals", "mirrored", "failures", "passed_on"):
+    for kind in ("retries", "refusals", "mirrored", "failures", "passed_on", "kept_out"):
         first, second = one.get(kind, {}), other.get(kind, {})
         result[kind] = {name: first.get(name, 0) + second.get(name, 0) for name in {*first, *second}}
     return result

@@ -7,6 +7,14 @@
 {%- do settings.pop("admin_token") %}
 {%- do settings.pop("alert_tokens") %}
 {%- do settings.pop("affinity_secret") %}
+{#- Certificates and keys of pillar become files, and the balancer's file names these. #}
+{%- set services = dict(balancer.services) if balancer.services is mapping else {} %}
+{%- set pairs = {} %}
+{%- for name, told in services.items() if told is mapping and told.tls is mapping and ("key" in told.tls or "certificate" in told.tls) %}
+{%- set tls = dict(told.tls, certificate_file="/etc/sluice/tls/" ~ name ~ ".pem", key_file="/etc/sluice/tls/" ~ name ~ ".key") %}
+{%- do pairs.update({name: {"pem": tls.pop("certificate", ""), "key": tls.pop("key", "")}}) %}
+{%- do settings.update(services=dict(settings.services, **{name: dict(told, tls=tls)})) %}
+{%- endfor %}
 
 {%- set secrets = {"balancer:admin_token": balancer.admin_token} %}
 {%- if redis.host %}{% do secrets.update({"balancer:redis:password": redis.password}) %}{% endif %}
@@ -16,6 +24,7 @@
 {%- do secrets.update({"balancer:affinity_secret": balancer.affinity_secret}) %}
 {%- do files.append(("affinity-secret", balancer.affinity_secret_file, balancer.affinity_secret)) %}
 {%- endif %}
+{%- for name, pair in pairs | dictsort %}{% do secrets.update({"balancer:services:" ~ name ~ ":tls:certificate": pair.pem, "balancer:services:" ~ name ~ ":tls:key": pair.key}) %}{% endfor %}
 {{ required("balancer", secrets) }}
 
 balancer-user:
@@ -78,6 +87,34 @@ balancer-{{ name }}-file:
       - file: balancer-secrets-directory
     - require_in:
       - service: balancer-service
+{%- endfor %}
+
+{%- if pairs %}
+
+balancer-tls-directory:
+  file.directory:
+    - name: /etc/sluice/tls
+    - mode: '0755'
+    - require:
+      - file: balancer-secrets-directory
+{%- endif %}
+{%- for name, pair in pairs | dictsort %}
+{%- for kind, content in pair | dictsort %}
+
+balancer-tls-{{ name }}-{{ kind }}:
+  file.managed:
+    - name: /etc/sluice/tls/{{ name }}.{{ kind }}
+    - contents: {{ content | json }}
+    - user: sluice
+    - group: root
+    - mode: '0400'
+    - show_changes: False
+    - require:
+      - user: balancer-user
+      - file: balancer-tls-directory
+    - require_in:
+      - balancer: balancer-config
+{%- endfor %}
 {%- endfor %}
 
 balancer-config:

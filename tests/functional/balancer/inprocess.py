@@ -216,7 +216,7 @@ class Front:
             }
         )
         names = self.worker.names("127.0.0.1:80")
-        names.take_over([(route, ())])
+        names.take_over([(route, (), 0)])
         client = Client(self.worker, names)
         for name in CALLBACKS:
             setattr(client, name, self._watched(getattr(client, name)))

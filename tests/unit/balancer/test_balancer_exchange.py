@@ -64,7 +64,7 @@ class Pair:
         self.upstream.connection_made(Line())
         self.worker.pool.put(self.upstream)
         names = self.worker.names("127.0.0.1:80")
-        names.take_over([(route, ())])
+        names.take_over([(route, (), 0)])
         self.client = Client(self.worker, names)
         self.client.connection_made(Line())
 

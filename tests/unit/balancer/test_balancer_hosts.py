@@ -7,8 +7,9 @@ import time
 import pytest
 
 from balancer import config
-from balancer.hosts import NONE, Names, plain
+from balancer.hosts import NONE, Names, plain, to_https
 from balancer.reader import ConfigError
+from balancer.request import Request
 from balancer.routes import Route
 
 SERVICE = {"listen": "0.0.0.0:80", "weights": {"stable": 100}, "tracks": {"stable": {"a-1": "10.0.0.1:80"}}}
@@ -18,7 +19,7 @@ NOWHERE = Route(NONE, time.monotonic)
 def names(**services):
     """A listener with these services; each is told its hosts."""
     made = Names(NOWHERE)
-    made.take_over([(Route(name, time.monotonic), hosts) for name, hosts in services.items()])
+    made.take_over([(Route(name, time.monotonic), hosts, 0) for name, hosts in services.items()])
     return made
 
 
@@ -111,7 +112,7 @@ def test_a_name_of_a_thousand_labels_is_not_cut_into_them():
 
 def test_the_part_of_a_host_that_counts():
     assert plain(b"A.Example.:80") == b"a.example"
-    assert plain(b"[::1]:80") == b"[::1]:80"
+    assert plain(b"[::1]:80") == b"[::1]"
 
 
 # In the file.
@@ -181,3 +182,51 @@ def test_two_services_at_one_address_without_hosts_are_told():
 
 def test_the_name_that_stands_for_no_service_is_refused():
     assert mistakes(none=None) == ["$.services.none: stands for no service at all, want another name"]
+
+
+# From http to https.
+
+
+@pytest.mark.parametrize(
+    ("host", "target", "location"),
+    [
+        (b"shop.example", b"/a?b=c", b"https://shop.example/a?b=c"),
+        (b"Shop.Example.:8080", b"/", b"https://shop.example/"),
+        (b"[::1]:80", b"/a", b"https://[::1]/a"),
+        (b"10.0.0.1", b"*", b"https://10.0.0.1/"),
+        (b"shop.example", b"//evil.example/", b"https://shop.example//evil.example/"),
+    ],
+)
+def test_a_redirect_keeps_host_and_target(host, target, location):
+    answer = to_https(host, target, 443)
+    assert (answer.status, answer.lines) == (308, (b"Location: " + location + b"\r\n",))
+
+
+def test_another_port_than_443_is_named():
+    assert to_https(b"a.example:80", b"/", 8443).lines == (b"Location: https://a.example:8443/\r\n",)
+
+
+@pytest.mark.parametrize("host", [b"", b".", b"a%2f.example", b"a&b", b"(a)", b"a" * 254, b"a!b", b"user=a"])
+def test_an_odd_host_is_sent_nowhere(host):
+    assert to_https(host, b"/", 443).status == 421
+
+
+def test_a_certificates_challenge_is_answered_without_https():
+    assert to_https(b"a.example", b"/.well-known/acme-challenge/x", 443) is None
+
+
+def test_a_redirect_is_per_service():
+    shared = Names(NOWHERE)
+    routes = {name: Route(name, time.monotonic) for name in ("a", "b")}
+    shared.take_over([(routes["a"], ["a.example"], 443), (routes["b"], [], 0)])
+    for host, status in ((b"a.example", 308), (b"b.example", None)):
+        request = Request(0.0)
+        request.host, request.target = host, b"/"
+        shared.lead(request)
+        assert (request.answer and request.answer.status) == status
+
+
+def test_a_single_service_with_a_redirect_is_looked_at():
+    one = Names(NOWHERE)
+    one.take_over([(Route("a", time.monotonic), [], 443)])
+    assert one.only is None

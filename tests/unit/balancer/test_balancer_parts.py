@@ -89,7 +89,7 @@ def test_a_dump_survives_json_and_adds_up():
 
 def status(**tracks):
     rows = {track: {"backends": {name: {} for name in names}} for track, names in tracks.items()}
-    return {"services": {"shop": {"hosts": [], "tracks": rows}}}
+    return {"services": {"shop": {"hosts": [], "tls": None, "tracks": rows}}}
 
 
 def samples(metric):

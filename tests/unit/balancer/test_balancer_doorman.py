@@ -1,0 +1,139 @@
+"""Connections on their way in: who is slow, who is none, who is too many. Real sockets, one process."""
+
+import asyncio
+import contextlib
+import socket
+
+import pytest
+import uvloop
+
+from balancer import limits
+from balancer.doorman import Doorman
+from balancer.tls import context_of
+from tests.support.certificates import Authority
+
+
+@pytest.fixture(scope="module")
+def authority(tmp_path_factory):
+    return Authority(tmp_path_factory.mktemp("authority"))
+
+
+@pytest.fixture(scope="module")
+def context(authority):
+    return context_of(b"".join(authority.pair("a.example")).decode())
+
+
+class Echo(asyncio.Protocol):
+    def __init__(self, address):
+        self.address = address
+
+    def connection_made(self, transport):
+        self._transport = transport
+
+    def data_received(self, data):
+        self._transport.write(f"{self.address} said ".encode() + data)
+
+
+class Door:
+    """A doorman, and whom he did not let in."""
+
+    def __init__(self, context):
+        listener = socket.create_server(("127.0.0.1", 0))
+        listener.setblocking(False)
+        self.port = listener.getsockname()[1]
+        self.refused = []
+        self.man = Doorman(listener, context, Echo, self.refused.append)
+
+    @contextlib.asynccontextmanager
+    async def knock(self, **settings):
+        reader, writer = await asyncio.open_connection("127.0.0.1", self.port, **settings)
+        try:
+            yield reader, writer
+        finally:
+            writer.transport.abort()
+
+
+def told(story):
+    """Run a test's story; it ends, or fails."""
+    uvloop.run(asyncio.wait_for(story, 20))
+
+
+async def until(is_so):
+    while not is_so():
+        await asyncio.sleep(0.01)
+
+
+def test_who_shakes_hands_comes_in_under_his_address(authority, context):
+    async def story():
+        door = Door(context)
+        async with door.knock(ssl=authority.context(), server_hostname="a.example") as (reader, writer):
+            writer.write(b"hello")
+            assert await reader.read(100) == b"127.0.0.1 said hello"
+        door.man.close()
+        assert door.refused == []
+
+    told(story())
+
+
+@pytest.mark.parametrize("begun", [b"", b"\x16", b"\x16\x03\x01\x02\x00\x01"])
+def test_who_never_finishes_the_handshake_is_let_go(context, monkeypatch, begun):
+    monkeypatch.setattr(limits, "HANDSHAKE_SECONDS", 0.2)
+
+    async def story():
+        door = Door(context)
+        async with door.knock() as (reader, writer):
+            writer.write(begun)
+            with contextlib.suppress(ConnectionError):
+                assert await reader.read(100) == b""
+        await until(lambda: door.refused == ["tls"])
+        door.man.close()
+
+    told(story())
+
+
+def test_who_leaves_in_the_middle_of_the_handshake_is_counted(context):
+    async def story():
+        door = Door(context)
+        async with door.knock() as (_, writer):
+            writer.write(b"\x16\x03\x01")
+        await until(lambda: door.refused == ["tls"])
+        door.man.close()
+
+    told(story())
+
+
+def test_of_too_many_the_slowest_go_and_an_honest_one_comes_in(authority, context, monkeypatch):
+    monkeypatch.setattr(limits, "MAX_COMING_IN", 10)
+
+    async def story():
+        door = Door(context)
+        async with contextlib.AsyncExitStack() as stack:
+            for _ in range(30):
+                await stack.enter_async_context(door.knock())
+            wire = door.knock(ssl=authority.context(), server_hostname="a.example")
+            reader, writer = await stack.enter_async_context(wire)
+            writer.write(b"hello")
+            assert (await reader.read(100)).endswith(b"hello")
+            await until(lambda: len(door.refused) >= 20)
+            assert len(door.man._coming_in) <= 10
+        await until(lambda: not door.man._coming_in)
+        door.man.close()
+
+    told(story())
+
+
+def test_a_closed_door_lets_those_in_who_are_on_the_way(authority, context):
+    async def story():
+        door = Door(context)
+        async with door.knock() as (reader, writer):
+            await until(lambda: door.man._coming_in)
+            door.man.close()
+            door.man.close()
+            await writer.start_tls(authority.context(), server_hostname="a.example")
+            writer.write(b"late")
+            assert (await reader.read(100)).endswith(b"late")
+        with pytest.raises(OSError):
+            async with door.knock():
+                pass
+
+    told(story())
