@@ -12,6 +12,7 @@ from balancer.answers import head_bytes, own_answer
 from balancer.outcomes import CONNECT, CUT_SHORT, NO_ANSWER, TIMEOUT
 from balancer.request import Request
 from balancer.routes import Backend
+from balancer.trailers import LAST_CHUNK, last_chunk
 from balancer.tunnel import Tunnel
 from balancer.upstream import Upstream
 
@@ -41,6 +42,7 @@ class Exchange:
         "request",
         "route",
         "status",
+        "trailers",
         "tunnel",
         "upstream",
     )
@@ -49,6 +51,8 @@ class Exchange:
         self.client, self.request, self.route = client, request, request.route
         self.backend: Backend | None = None
         self.upstream: Upstream | None = None
+        # What came after the last chunk of the response, for clients that take it.
+        self.trailers: list[tuple[bytes, bytes]] | None = None
         # Set once client and backend have switched to another protocol.
         self.tunnel: Tunnel | None = None
         self.status = 0
@@ -200,6 +204,12 @@ class Exchange:
             add_cookie(lines, self.request.steered.cookie)
         self._held = head_bytes(status, lines)
 
+    def response_trailer(self, name: bytes, value: bytes) -> None:
+        """Keep a trailer until the end of the body, if the client takes them and it does not end here."""
+        if self.trailers is None:
+            self.trailers = []
+        self.trailers.append((name, value))
+
     def response_body(self, data: bytes) -> None:
         """Pass a part of the body on."""
         self.bytes_out += len(data)
@@ -219,7 +229,7 @@ class Exchange:
         """The response is whole."""
         self.flush()
         if self._chunk:
-            self.client.write(b"0\r\n\r\n")
+            self.client.write(last_chunk(self.trailers) if self.trailers else LAST_CHUNK)
         self.upstream = None
         backend = self.backend
         if backend is not None and (backend.watched or self.status > 501):

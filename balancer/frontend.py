@@ -193,11 +193,16 @@ class Client:
 
     def on_header(self, name: bytes, value: bytes) -> None:
         request = self._reading
-        # Trailers arrive here as well: they are for this hop and end with it.
-        if request is None or not self._in_head:
+        if request is None:
             return
-        request.headers.append((name, value))
-        if len(request.headers) > limits.MAX_HEADERS:
+        if self._in_head:
+            found = request.headers
+        elif request.trailers is None:
+            found = request.trailers = []
+        else:
+            found = request.trailers
+        found.append((name, value))
+        if len(found) > limits.MAX_HEADERS:
             self._refused = self._refused or BadRequest(431, "too many headers")
 
     def on_headers_complete(self) -> None:
@@ -254,7 +259,7 @@ class Client:
             return
         request.complete = True
         if request.chunked:
-            self._part(request, b"0\r\n\r\n")
+            self._part(request, request.last_chunk())
         self._reading = None
         self._head_bytes = 0
         self._since = self.worker.clock()

@@ -6,7 +6,7 @@ import re
 from collections import deque
 from typing import TYPE_CHECKING
 
-from balancer import forwarded, limits
+from balancer import forwarded, limits, trailers
 from balancer.forwarded import Asked, asked_through
 from balancer.hosts import is_host
 
@@ -68,7 +68,9 @@ class Request:
         "route",
         "started",
         "steered",
+        "takes_trailers",
         "target",
+        "trailers",
         "upgrade",
         "version",
         "waiting_bytes",
@@ -100,6 +102,9 @@ class Request:
         self.body: deque[bytes] = deque()
         self.waiting_bytes = 0
         self.body_sent = False
+        # What came after the last chunk, if anything did; and whether the client takes such from a backend.
+        self.trailers: list[tuple[bytes, bytes]] | None = None
+        self.takes_trailers = False
         # What a rule has the balancer answer by itself.
         self.answer: Answer | None = None
         # Who asks, once that mattered for the choice of a track.
@@ -169,6 +174,14 @@ class Request:
             raise BadRequest(400, "bad request target")
         self.target = slash + path or b"/"
 
+    def last_chunk(self) -> bytes:
+        """The end of a body in chunks, with its trailers."""
+        if self.trailers is None:
+            return trailers.LAST_CHUNK
+        rules = self.route.rules
+        barred = connection_options(self.headers) | (rules.touched if rules is not None else set())
+        return trailers.last_chunk(self.trailers, barred)
+
     def make_head(self, asked: Asked) -> None:
         """
         The head as it goes to the backend: end-to-end headers, and who asked: `asked`, unless that is a
@@ -187,6 +200,10 @@ class Request:
             elif lower == b"via" or (trusts and lower in forwarded.OTHERS):
                 parts.append(b"%b: %b\r\n" % (name, value))
                 rounds += forwarded.rounds(value) if lower == b"via" else 0
+            elif lower == b"te":
+                self.takes_trailers = self.takes_trailers or trailers.are_wanted(value)
+            elif lower == b"trailer" and self.chunked:
+                parts.append(trailers.announcement(value))
             elif trusts:
                 said.append((lower, value))
         if rounds >= forwarded.MAX_ROUNDS:
@@ -195,6 +212,9 @@ class Request:
             asked = asked_through(asked, said, trusted)
         if self.protocol:
             parts.append(b"Connection: Upgrade\r\nUpgrade: %b\r\n" % self.protocol)
+        elif self.takes_trailers:
+            # Of this hop as well (RFC 9110, 10.1.4): the balancer takes them from the backend.
+            parts.append(b"TE: trailers\r\nConnection: TE\r\n")
         if self.chunked:
             parts.append(b"Transfer-Encoding: chunked\r\n")
         if not self.host and not any(name.lower() == b"host" for name, _ in self.headers):

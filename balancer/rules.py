@@ -6,13 +6,12 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from balancer import forwarded
 from balancer.answers import Answer
 from balancer.paths import readings
-from balancer.request import HOP_BY_HOP, OURS, BadRequest, Request
+from balancer.request import NOT_FORWARDED, BadRequest, Request
 
 # What frames or routes a request, or is said by the balancer: no rule may touch it.
-PROTECTED = HOP_BY_HOP | OURS | forwarded.OTHERS | {b"content-length", b"expect", b"host", b"via"}
+PROTECTED = NOT_FORWARDED | {b"content-length", b"expect", b"host"}
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import httptools
 
-from balancer import limits
+from balancer import limits, trailers
 from balancer.request import HOP_BY_HOP, connection_options
 from balancer.routes import Backend
 
@@ -18,13 +18,14 @@ if TYPE_CHECKING:
 
 
 # The headers of a response that say something about this hop; all others go on to the client.
-CODING, LENGTH, CONNECTION, UPGRADE, HOP = range(5)
+CODING, LENGTH, CONNECTION, UPGRADE, TRAILER, HOP = range(6)
 SPECIAL = {
     **dict.fromkeys(HOP_BY_HOP, HOP),
     b"transfer-encoding": CODING,
     b"content-length": LENGTH,
     b"connection": CONNECTION,
     b"upgrade": UPGRADE,
+    b"trailer": TRAILER,
 }
 
 
@@ -144,8 +145,8 @@ class Upstream:
         self._stray = self._stray or self._whole
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        # Trailers arrive here as well: they are for this hop and end with it.
         if not self._in_head:
+            self._on_trailer(name, value)
             return
         special = SPECIAL.get(name.lower())
         if special is None:
@@ -155,10 +156,23 @@ class Upstream:
             self._lines.append(b"%b: %b\r\n" % (name, value))
         elif special == CODING:
             self._coding += value.strip().lower()
+        elif special == TRAILER and self.exchange is not None and self.exchange.request.takes_trailers:
+            self._lines.append(trailers.announcement(value))
         elif special == UPGRADE:
             self._protocol = value.strip().lower()
         elif special == CONNECTION and value != b"keep-alive":
             self._options |= connection_options([(name, value)])
+
+    def _on_trailer(self, name: bytes, value: bytes) -> None:
+        exchange = self.exchange
+        if exchange is None or not exchange.request.takes_trailers or name.lower() in self._options:
+            return
+        # They count as the head does, for as long they wait in memory.
+        self._head_bytes += len(name) + len(value) + 4
+        if self._head_bytes > limits.MAX_RESPONSE_HEAD_BYTES:
+            self._stray = True
+        else:
+            exchange.response_trailer(name, value)
 
     def _end_to_end(self) -> list[bytes]:
         """The lines that go on to the client: but for those of headers that Connection names."""

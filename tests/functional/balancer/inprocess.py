@@ -10,7 +10,7 @@ import re
 import time
 
 import httptools
-from reading import Reader, read
+from reading import OF_THE_HOP, OF_THE_PROXY, Reader, read
 
 from balancer.frontend import Client
 from balancer.routes import Route
@@ -264,6 +264,12 @@ def check(front, pieces):
     return wrong_answer(outcome)
 
 
+def is_of_a_head(name):
+    """True if a field of this name would mean something to a server that takes trailers for headers."""
+    plain = name.replace(b"_", b"-")
+    return plain in OF_THE_HOP | OF_THE_PROXY | {b"host", b"content-length", b"authorization", b"cookie"}
+
+
 def differs(seen, meant, address=ADDRESS):
     """How a request at the backend differs from the one that was sent; None if it does not."""
     headers = meant.end_to_end()
@@ -282,6 +288,9 @@ def differs(seen, meant, address=ADDRESS):
         "method": (seen.method, meant.method),
         "target": (seen.target, meant.path_target()),
         "body": (seen.body, meant.body),
+        "harmless trailers": (seen.harmless_trailers(), meant.harmless_trailers()),
+        "other trailers": ([pair for pair in seen.trailers if pair not in meant.trailers], []),
+        "bad trailers": ([name for name, _ in seen.trailers if is_of_a_head(name)], []),
         "headers": (seen.end_to_end(), headers),
         "coding": (len(seen.all(b"transfer-encoding")), len(meant.all(b"transfer-encoding"))),
         "who asked": ({name: seen.all(name) for name in ours}, ours),

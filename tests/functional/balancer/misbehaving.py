@@ -33,6 +33,7 @@ class Seen:
     def __init__(self, line, headers):
         self.method, self.target, _ = line.split(" ", 2)
         self.headers = headers
+        self.trailers = []
         self.body_bytes = 0
         self.body = b""
 
@@ -143,7 +144,8 @@ class Backend:
             while size := int(await reader.readline(), 16):
                 self._took(seen, await reader.readexactly(size))
                 assert await reader.readexactly(2) == b"\r\n"
-            assert await reader.readexactly(2) == b"\r\n"
+            while (row := await reader.readline()) != b"\r\n":
+                seen.trailers.append(row.decode())
             return
         left = int((seen.all("content-length") or ["0"])[0])
         while left:

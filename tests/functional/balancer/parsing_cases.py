@@ -455,6 +455,7 @@ CHUNKS = {
         "a trailer with a bare CR": b"0\r\nX: a\rY: b\r\n\r\n",
         "a folded trailer": b"0\r\nX: a\r\n b\r\n\r\n",
         "a trailer that is huge": b"0\r\nX: " + b"a" * 40_000 + b"\r\n\r\n",
+        "one trailer too many": b"0\r\n" + b"X: a\r\n" * 129 + b"\r\n",
         "many trailers": b"0\r\n" + b"X: a\r\n" * 10_000 + b"\r\n",
     }.items()
 }
@@ -532,6 +533,7 @@ class Meaning:
     host: bytes = b"shop.test"
     has: tuple[tuple[bytes, bytes], ...] = ()
     lacks: tuple[bytes, ...] = ()
+    trailers: tuple[tuple[bytes, bytes], ...] = ()
 
 
 def _got(*rows, target=b"/", **parts):
@@ -615,7 +617,7 @@ PASSED = {
     "headers of the hop": _got(
         b"Connection: X-Hop, close",
         b"X-Hop: 1",
-        b"TE: trailers",
+        b"TE: gzip",
         b"Keep-Alive: 5",
         lacks=(b"x-hop", b"te", b"keep-alive"),
     ),
@@ -669,10 +671,26 @@ PASSED = {
     "extensions": _posted(CHUNKED, body=b'3;a;b=c;d="e f"\r\nabc\r\n0;x\r\n\r\n', means=b"abc"),
     "trailers": _posted(
         CHUNKED,
-        b"Trailer: X-Sum",
-        body=b"3\r\nabc\r\n0\r\nX-Sum: 1\r\nHost: other\r\n\r\n",
+        b"Trailer: X-Sum, Host",
+        body=b"3\r\nabc\r\n0\r\nX-Sum: 1\r\nHost: other\r\nX_Forwarded_For: 9\r\nx-B: 2\r\n\r\n",
         means=b"abc",
-        lacks=(b"x-sum", b"trailer"),
+        has=((b"trailer", b"X-Sum"),),
+        lacks=(b"x-sum",),
+        trailers=((b"x-sum", b"1"), (b"x-b", b"2")),
+    ),
+    "trailers that Connection names": _posted(
+        CHUNKED,
+        b"Connection: X-Hop",
+        body=b"0\r\nX-Hop: 1\r\nX-Sum: 1\r\n\r\n",
+        means=b"",
+        trailers=((b"x-sum", b"1"),),
+    ),
+    "as many trailers as may be": _posted(
+        CHUNKED, body=b"0\r\n" + b"X: a\r\n" * 128 + b"\r\n", means=b"", trailers=((b"x", b"a"),) * 128
+    ),
+    "a client that takes trailers": _got(b"TE: trailers", has=((b"te", b"trailers"), (b"connection", b"TE"))),
+    "a client that takes them besides other things": _got(
+        b"TE: gzip;q=0.5, Trailers", b"Connection: TE", has=((b"te", b"trailers"),)
     ),
     "chunks that look like requests": _posted(
         CHUNKED, body=b"%x\r\n%b\r\n0\r\n\r\n" % (len(LOOKS_BAD), LOOKS_BAD), means=LOOKS_BAD

@@ -40,6 +40,7 @@ class Reading:
     target: bytes
     headers: list[tuple[bytes, bytes]]
     body: bytes = b""
+    trailers: list[tuple[bytes, bytes]] = dataclasses.field(default_factory=list)
 
     def all(self, name):
         return [value for key, value in self.headers if key == name]
@@ -55,6 +56,15 @@ class Reading:
             if name not in OF_THE_HOP | OF_THE_PROXY | named and not disguised:
                 kept.append((name, value))
         return kept
+
+    def harmless_trailers(self):
+        """Those of its trailers that mean nothing to anyone but the two ends, in order."""
+        named = {word.strip().lower() for value in self.all(b"connection") for word in value.split(b",")}
+        return [
+            (name, value)
+            for name, value in self.trailers
+            if name.startswith(b"x-") and name not in OF_THE_PROXY | named and b"_" not in name
+        ]
 
     def path_target(self):
         """The target as a backend wants it: without scheme and host."""
@@ -106,6 +116,7 @@ class Reader:
         elif isinstance(event, h11.Data):
             self._now.body += bytes(event.data)
         elif isinstance(event, h11.EndOfMessage):
+            self._now.trailers = list(event.headers)
             self.whole.append(self._now)
             self._now = None
             # h11 goes on with the next request only after an answer, one that takes up no Upgrade or CONNECT.

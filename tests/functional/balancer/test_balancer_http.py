@@ -147,23 +147,24 @@ def test_endless_trailers_are_refused(proxy):
     assert proxy.send(head + b"y" * 400_000).startswith(b"HTTP/1.1 431 ")
 
 
-def test_a_trailer_of_a_request_ends_at_the_balancer(proxy):
+def test_a_trailer_of_a_request_never_becomes_a_header(proxy):
     raw = (
         b"POST /trailed HTTP/1.1\r\n"
         + HOST
         + CLOSE
-        + b"Transfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\nHost: x\r\n\r\n"
+        + b"Transfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\nHost: x\r\nX-Sum: 3\r\n\r\n"
     )
     assert proxy.send(raw).startswith(b"HTTP/1.1 200 ")
     (seen,) = proxy.backend.requests("/trailed")
     assert seen.body == b"abc"
     assert seen.all("host") == ["shop.test"]
+    assert seen.trailers == ["X-Sum: 3\r\n"]
 
 
 def test_the_backend_sees_end_to_end_headers_and_who_asked(proxy):
     headers = [
         b"Connection: X-Hop, close\r\n",
-        b"X-Hop: 1\r\nKeep-Alive: 5\r\nProxy-Authorization: Basic eA==\r\nTE: trailers\r\n",
+        b"X-Hop: 1\r\nKeep-Alive: 5\r\nProxy-Authorization: Basic eA==\r\nTE: gzip\r\n",
         b"X-Forwarded-For: 10.1.1.1\r\nX-Forwarded-For: 10.2.2.2\r\nX-Forwarded-Proto: https\r\n",
         b"X-Request-Id: abc-1\r\nCookie: a=b\r\nAccept: */*\r\n",
     ]
@@ -213,10 +214,14 @@ def test_headers_of_the_hop_do_not_reach_the_client(proxy):
 # The ways a response may be framed.
 
 
-def test_chunks_go_on_as_chunks_without_trailers(proxy):
+def test_chunks_go_on_as_chunks_with_trailers_for_those_who_take_them(proxy):
     answer = proxy.send(get(b"/chunked"))
     assert b"Transfer-Encoding: chunked\r\n" in answer
     assert b"X-Sum" not in answer
+    taken = proxy.send(get(b"/chunked", b"TE: trailers\r\n"))
+    assert b"\r\nTrailer: X-Sum\r\n" in taken
+    assert taken.endswith(b"\r\n0\r\nX-Sum: 11\r\n\r\n")
+    assert proxy.backend.requests("/chunked")[-1].one("connection") == "TE"
     assert proxy.get("/chunked").body == b"hello world"
 
 

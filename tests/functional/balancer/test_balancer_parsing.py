@@ -85,6 +85,7 @@ def test_an_odd_request_means_the_same_at_the_backend(warm, raw, meaning):
     assert answer.startswith(b"HTTP/1.1 200 OK\r\n"), answer
     (seen,) = warm.recorder.take()
     assert (seen.method, seen.target, seen.body) == (meaning.method, meaning.target, meaning.body)
+    assert tuple(seen.trailers) == meaning.trailers
     assert seen.all(b"host") == [meaning.host]
     for header in meaning.has:
         assert header in seen.headers

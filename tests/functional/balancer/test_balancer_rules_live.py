@@ -119,6 +119,14 @@ def test_headers_are_set_and_removed_whatever_the_client_sends(ruled):
     assert not seen.all("x-debug")
 
 
+def test_what_rules_set_or_remove_does_not_come_as_a_trailer(ruled):
+    trailers = b"X-Debug: 1\r\nX_REALM: b\r\nX-Sum: 2\r\n"
+    coded = (b"Transfer-Encoding: chunked\r\n", b"Connection: close\r\n")
+    ruled.send(raw(b"POST", b"/realm/trailed", *coded, body=b"1\r\na\r\n0\r\n" + trailers + b"\r\n"))
+    (seen,) = ruled.backend.requests("/realm/trailed")
+    assert seen.trailers == ["X-Sum: 2\r\n"]
+
+
 def test_a_path_beyond_following_is_400_and_reaches_no_backend(ruled):
     before = len(ruled.backend.requests())
     answer = ruled.get("/%" + "25" * 100 + "75til/;x//.")
