@@ -6,6 +6,7 @@ The balancer on this machine, through its admin API.
 Address and token come from /etc/sluice/balancer.json; the token never leaves this machine.
 """
 
+import contextlib
 import http.client
 import json
 import re
@@ -39,9 +40,10 @@ def status():
 
     Returns a dict: `config` (sha256, loaded_at, error), `workers` (int), `redis` (`connected`, `disconnected`
     or `off`) and `services`: name to `alert` (None or reason, by, at, door), `monitor` (state and
-    what it said) and `tracks`: name to `weight_declared` and `weight_effective` (percent), `min_available`
-    (how many backends a drain must leave up) and `backends`: id to address, state (`up`, `down`, `drained`),
-    in_flight and health.
+    what it said), `lease` (None or weights, by, since, until, seconds_left) and `tracks`: name to
+    `weight_declared`, `weight_leased` (None without a lease) and `weight_effective` (percent),
+    `min_available` (how many backends a drain must leave up) and `backends`: id to address, state (`up`,
+    `down`, `drained`, `ejected`), in_flight, health, ejected (None or until, reason, times) and ejections.
 
     Raises CommandExecutionError if the balancer does not answer.
     """
@@ -106,12 +108,7 @@ def drain(service, backend, deadline_seconds=30, force=False):
     Returns `{"in_flight": 0, "cut": n}`. Raises SaltInvocationError for a deadline or a force that is none,
     CommandExecutionError for unknown names, a backend that cannot be spared, or no answer.
     """
-    try:
-        seconds = float(deadline_seconds)
-    except (TypeError, ValueError):
-        seconds = -1.0
-    if not 0 <= seconds <= 3600:
-        raise SaltInvocationError(f"deadline_seconds is {deadline_seconds!r}: want 0 to 3600")
+    seconds = _seconds("deadline_seconds", deadline_seconds, 0, 3600)
     if not isinstance(force, bool):
         raise SaltInvocationError(f"force is {force!r}: want True or False")
     order = {"service": service, "backend": backend, "deadline_seconds": seconds}
@@ -136,6 +133,72 @@ def restore(service, backend):
     Returns `{"restored": bool}`. Raises CommandExecutionError for unknown names or no answer.
     """
     return _call("POST", "/restore", {"service": service, "backend": backend})
+
+
+def set_weights(service, weights, lease_seconds=300, timeout=10):
+    """
+    Have other weights than the declared ones hold for a while, and wait until they do at every worker.
+
+    When the lease runs out, the declared weights hold again; giving the same weights again renews it. Safe to
+    repeat. While an alert stands the canary gets nothing, whatever its lease says. What is to hold for good
+    belongs into pillar, see docs/howto/change-the-ratio.md.
+
+    CLI Example:
+
+    .. code-block:: bash
+
+        salt 'lb-*' balancer.set_weights checkbox '{"stable": 70, "canary": 30}' lease_seconds=600
+
+    service (str)
+        Whose weights.
+    weights (dict of str to float)
+        Track to weight in percent, 0-100 in steps of 0.1, one for each track, summing to 100. JSON text will
+        do.
+    lease_seconds (float)
+        For how long, 1-86400. Default 300.
+    timeout (float, seconds)
+        How long to wait for each answer of the balancer, 0.1-600. Default 10.
+
+    Returns a dict, read back from the balancer: `declared` and `effective` (track to percent) and `lease`
+    (weights, by, since, until, seconds_left).
+
+    Raises SaltInvocationError for a time or weights that are none, CommandExecutionError if the balancer
+    refuses them, does not answer, or has other weights when asked.
+    """
+    wanted = _weights(weights)
+    seconds = _seconds("lease_seconds", lease_seconds, 1, 86_400)
+    timeout = _seconds("timeout", timeout, 0.1, 600)
+    order = {"service": service, "weights": wanted, "lease_seconds": seconds}
+    _call("POST", "/weights", order, timeout=timeout)
+    found = _weights_in(_call("GET", "/status", timeout=timeout), service)
+    if not found["lease"] or found["lease"]["weights"] != wanted:
+        has = found["lease"] and found["lease"]["weights"]
+        raise CommandExecutionError(
+            f"{service} was given the weights {wanted}, but has {has or 'no lease'} when asked; "
+            "somebody else sets them too, see `journalctl -u sluice-balancer`"
+        )
+    return found
+
+
+def end_lease(service, timeout=10):
+    """
+    End the lease of a service's weights: the declared ones hold again. Safe to repeat.
+
+    CLI Example:
+
+    .. code-block:: bash
+
+        salt 'lb-*' balancer.end_lease checkbox
+
+    service (str)
+        Whose lease.
+    timeout (float, seconds)
+        How long to wait for the balancer's answer, 0.1-600. Default 10.
+
+    Returns `{"ended": bool, "declared": {}, "lease": None, "effective": {}}`. Raises SaltInvocationError for
+    a name or a time that is none, CommandExecutionError for an unknown service or no answer.
+    """
+    return _call("DELETE", f"/weights/{_name(service)}", timeout=_seconds("timeout", timeout, 0.1, 600))
 
 
 def reload():
@@ -180,6 +243,41 @@ def check(path=CONFIG, python="/opt/sluice/balancer/venv/bin/python"):
         said = done["stderr"] or done["stdout"] or f"the check ended with code {done['retcode']}"
         raise CommandExecutionError(said)
     return True
+
+
+def _weights(value):
+    """Weights as the balancer takes them; what is wrong with their numbers is for it to say."""
+    if isinstance(value, str):
+        with contextlib.suppress(ValueError):
+            value = json.loads(value)
+    if not isinstance(value, dict) or not all(isinstance(track, str) for track in value):
+        raise SaltInvocationError(f"weights is {value!r}: want a percentage for each track")
+    return dict(value)
+
+
+def _weights_in(status, service):
+    """The weights of a service in a status: declared, leased and in force."""
+    try:
+        told = status["services"][service]
+        tracks = told["tracks"].items()
+        return {
+            "declared": {track: row["weight_declared"] for track, row in tracks},
+            "lease": told["lease"],
+            "effective": {track: row["weight_effective"] for track, row in tracks},
+        }
+    except (KeyError, TypeError, AttributeError) as error:
+        raise CommandExecutionError(f"the balancer's status tells no weights of {service}") from error
+
+
+def _seconds(name, value, low, high):
+    """A time in seconds, or SaltInvocationError."""
+    try:
+        seconds = float(value)
+    except (TypeError, ValueError):
+        seconds = -1.0
+    if isinstance(value, bool) or not low <= seconds <= high:
+        raise SaltInvocationError(f"{name} is {value!r}: want {low:g} to {high:g} seconds")
+    return seconds
 
 
 def _name(value):

@@ -164,6 +164,8 @@ def checked_weights(name: str, weights: object, tracks: list[str]) -> dict[str, 
             raise ConfigError(f"{where}:{track} is {shown(weight)}: want a number of percent, 0 to 100")
         if not 0 <= weight <= 100:
             raise ConfigError(f"{where}:{track} is {shown(weight)}: want 0 to 100 percent")
+        if abs(weight * 10 - round(weight * 10)) > 1e-6:
+            raise ConfigError(f"{where}:{track} is {shown(weight)}: want steps of 0.1 percent")
     total = sum(weights.values())
     if abs(total - 100) > 1e-6:
         raise ConfigError(f"{where}: the weights sum to {total:g}: want 100")

@@ -11,6 +11,7 @@ from balancer import exposition
 from balancer.alerts import Alert, clean, now
 from balancer.api import Api, NotFound, Open, errors_as_answers
 from balancer.gate import Gate
+from balancer.leases import LEAST_SECONDS, MOST_SECONDS
 from balancer.pages import page_routes
 from balancer.reader import ConfigError
 from balancer.sessions import Sessions
@@ -92,6 +93,34 @@ class Restore(Api):
         self.finish({"restored": restored})
 
 
+class SetWeights(Api):
+    """POST /weights: other weights for a while, or for longer."""
+
+    async def post(self) -> None:
+        told = self.body(service=str, weights=dict, lease_seconds=(int, float))
+        for name in ("weights", "lease_seconds"):
+            if name not in told:
+                raise HTTPError(400, reason=f"'{name}' is missing")
+        service, seconds = told["service"], float(told["lease_seconds"])
+        if not LEAST_SECONDS <= seconds <= MOST_SECONDS:
+            raise HTTPError(400, reason=f"'lease_seconds' is not {LEAST_SECONDS:g} to {MOST_SECONDS:g}")
+        with errors_as_answers():
+            await self.supervisor.leasing.give(service, told["weights"], seconds, self.who)
+        self.log_change("weights", service=service, weights=told["weights"], lease_seconds=seconds)
+        self.finish(self.supervisor.weights_of(service))
+
+
+class EndLease(Api):
+    """DELETE /weights/<service>: the declared weights again."""
+
+    async def delete(self, service: str) -> None:
+        with errors_as_answers():
+            ended = await self.supervisor.leasing.end(service)
+        if ended:
+            self.log_change("end of lease", service=service)
+        self.finish({"ended": ended, **self.supervisor.weights_of(service)})
+
+
 class Reload(Api):
     """POST /reload: the table in force, or what is wrong with the file or the tokens."""
 
@@ -134,6 +163,8 @@ def admin_application(supervisor: Supervisor, tokens: Tokens) -> Application:
         (r"/alert/([a-z0-9_-]+)", ClearAlert),
         (r"/drain", Drain),
         (r"/restore", Restore),
+        (r"/weights", SetWeights),
+        (r"/weights/([a-z0-9_-]+)", EndLease),
         (r"/reload", Reload),
         (r"/metrics", Metrics),
         (r"/health", Alive),

@@ -1,4 +1,4 @@
-"""Standing alerts and drained backends: latched in memory, kept on disk, never lost in doubt."""
+"""Standing alerts, drained backends and leases: latched in memory, kept on disk, never lost in doubt."""
 
 from __future__ import annotations
 
@@ -8,6 +8,8 @@ import os
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+
+from balancer.leases import Leases
 
 log = logging.getLogger(__name__)
 
@@ -51,12 +53,13 @@ def clean(text: object, default: str = NO_REASON, limit: int = MAX_REASON) -> st
 
 
 class State:
-    """What must outlive a restart: alerts by service, drained backends by service."""
+    """What must outlive a restart: alerts, drained backends and leases, by service."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
         self.alerts: dict[str, Alert] = {}
         self.drained: dict[str, set[str]] = {}
+        self.leases = Leases()
         # True while memory knows what the disk does not.
         self.unsaved = False
 
@@ -66,6 +69,7 @@ class State:
             told = json.loads(self._path.read_text())
             self.alerts = {name: Alert(**alert) for name, alert in told["alerts"].items()}
             self.drained = {name: set(backends) for name, backends in told["drained"].items()}
+            self.leases.load(told.get("leases", {}))
         except FileNotFoundError:
             return
         except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
@@ -78,6 +82,7 @@ class State:
                 ANY: Alert(f"state file unreadable: {error}"[:MAX_REASON], "balancer", now(), "state")
             }
             self.drained = {}
+            self.leases.load({})
 
     def save(self) -> None:
         """Write the file whole and have it on disk before returning. Raises OSError."""
@@ -85,6 +90,7 @@ class State:
         told = {
             "alerts": {name: asdict(alert) for name, alert in self.alerts.items()},
             "drained": {name: sorted(backends) for name, backends in self.drained.items() if backends},
+            "leases": self.leases.dump(),
         }
         fresh = self._path.with_suffix(".new")
         with open(fresh, "w") as handle:

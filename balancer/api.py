@@ -11,6 +11,7 @@ from typing import Any, NoReturn
 from tornado.web import HTTPError, RequestHandler
 
 from balancer.gate import Gate, is_same_origin
+from balancer.leases import BadWeights
 from balancer.supervisor import NotSpared, Supervisor, UnknownName
 from balancer.tokens import ADMIN
 
@@ -125,8 +126,10 @@ class errors_as_answers:  # noqa: N801 (used like a function)
             raise HTTPError(404, reason=str(error)) from error
         if isinstance(error, NotSpared):
             raise HTTPError(409, reason=str(error)) from error
+        if isinstance(error, BadWeights):
+            raise HTTPError(400, reason=str(error)) from error
         if isinstance(error, OSError):
-            # An alert or a drain is in force all the same; a clear or a restore is not.
+            # An alert or a drain is in force all the same; a clear, a restore or a lease is not.
             raise HTTPError(500, reason=f"the state could not be written: {error.strerror}") from error
 
 

@@ -143,6 +143,9 @@ def condition(status: dict[str, Any], counters: dict[str, Any], supervisor: Supe
     ejections = CounterMetricFamily(
         "sluice_ejections", "How often a backend was ejected.", labels=["service", "track", "backend"]
     )
+    lease = GaugeMetricFamily(
+        "sluice_lease_seconds", "How long a lease of weights still holds; 0 without one.", labels=["service"]
+    )
     retries = CounterMetricFamily("sluice_retries", "Second tries.", labels=["service"])
     refusals = CounterMetricFamily(
         "sluice_refused_requests", "Requests that were not valid HTTP.", labels=["service"]
@@ -157,6 +160,7 @@ def condition(status: dict[str, Any], counters: dict[str, Any], supervisor: Supe
     workers = GaugeMetricFamily("sluice_workers", "Worker processes.", value=status["workers"])
     for service, told in status["services"].items():
         alert.add_metric([service], 1 if told["alert"] else 0)
+        lease.add_metric([service], told["lease"]["seconds_left"] if told["lease"] else 0)
         for state in STATES:
             monitor.add_metric([service, state], 1 if told["monitor"]["state"] == state else 0)
         retries.add_metric([service], counters.get("retries", {}).get(service, 0))
@@ -173,7 +177,7 @@ def condition(status: dict[str, Any], counters: dict[str, Any], supervisor: Supe
     for door, count in supervisor.failures.counts.items():
         failures.add_metric([door], count)
     numbers = [up, flying, ejections, retries, refusals, reloads, failures]
-    return [declared, effective, alert, monitor, *numbers, refused, workers, *tls(status, counters)]
+    return [declared, effective, lease, alert, monitor, *numbers, refused, workers, *tls(status, counters)]
 
 
 def tls(status: dict[str, Any], counters: dict[str, Any]) -> list[Metric]:

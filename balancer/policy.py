@@ -6,6 +6,16 @@ from collections.abc import Iterable, Mapping
 from typing import Protocol, TypeVar
 
 STABLE = "stable"
+# The steps of weights: one request in a thousand.
+STEP_PERCENT = 0.1
+
+
+def is_in_steps(weight: float) -> bool:
+    """True if a weight is a multiple of STEP_PERCENT, as closely as a float can be."""
+    tenths = weight / STEP_PERCENT
+    return abs(tenths - round(tenths)) < 1e-6
+
+
 LEAST_CONNECTIONS, ROUND_ROBIN = "least_connections", "round_robin"
 # What a backend that came back gets of its share at first: enough to warm up by, too little to fall over.
 FIRST_PART = 0.1

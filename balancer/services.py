@@ -185,6 +185,9 @@ def _weights(read: Reader, told: object, path: str, tracks: set[str]) -> dict[st
     missing = sorted(tracks - set(table))
     read.mistakes.extend(f"{path}.{track}: missing, want 0 to 100 percent" for track in missing)
     weights = {track: read.number(weight, f"{path}.{track}", 0, 100) for track, weight in table.items()}
+    for track, weight in weights.items():
+        if not policy.is_in_steps(weight):
+            read.wrong(f"{path}.{track}", weight, f"steps of {policy.STEP_PERCENT} percent")
     if abs(sum(weights.values()) - 100) > 1e-6:
         read.mistakes.append(f"{path}: sum to {sum(weights.values()):g}, want 100")
     return weights

@@ -20,6 +20,7 @@ from balancer.config import Config
 from balancer.ejection import Ejections
 from balancer.health import Checks, Key
 from balancer.history import History
+from balancer.leasing import Leasing
 from balancer.monitor import Monitor
 from balancer.policy import STABLE, effective_weights
 from balancer.reader import ConfigError
@@ -76,6 +77,7 @@ class Supervisor:
         self._sockets = sockets
         self.workers = Workers(loaded, sockets, self._told)
         self.ejections = Ejections()
+        self.leasing = Leasing(self)
         self.monitor = Monitor()
         self.history = History()
         self.failures = Failures()
@@ -92,6 +94,7 @@ class Supervisor:
     async def start(self) -> None:
         """Start checks, workers and doors; returns when requests are answered."""
         self.state.load()
+        self.leasing.follow(self.config)
         if self._seen[0] == self.config.raw:
             self._keep_last_good()
         await self.checks.follow(self.config)
@@ -134,7 +137,7 @@ class Supervisor:
             "hosts": service.hosts,
             "trust_forwarded_from": service.trust_forwarded_from,
             "gateway_errors": service.ejection.gateway_errors,
-            "weights": service.weights,
+            "weights": self.leasing.weights(service),
             "alert": self.state.alert(service.name) is not None,
             "upgrade": vars(service.upgrade),
             "rules": [rule.told() for rule in service.rules],
@@ -256,7 +259,7 @@ class Supervisor:
 
         Raises OSError if it is in force but could not be written; `_collect` goes on trying.
         """
-        self._known(service)
+        self.known(service)
         standing = self.state.alert(service)
         if standing is None:
             standing = self.state.alerts[service] = alert
@@ -286,7 +289,7 @@ class Supervisor:
 
     async def clear_alert(self, service: str, by: str) -> bool:
         """End the alert of a service; True if there was one. Raises OSError, and it stands, if unwritten."""
-        self._known(service)
+        self.known(service)
         before = dict(self.state.alerts)
         cleared = self.state.clear(service, set(self.config.services))
         if cleared:
@@ -306,7 +309,7 @@ class Supervisor:
 
     def check_drain(self, service: str, backend: str) -> None:
         """Raise NotSpared if a drain would leave a track with fewer backends up than it needs."""
-        self._known(service, backend)
+        self.known(service, backend)
         settings = self.config.services[service]
         for track, backends in settings.tracks.items():
             if backend not in backends:
@@ -326,7 +329,7 @@ class Supervisor:
         `deadline_seconds` is cut off. Returns how many are in flight (0) and how many were cut.
         Whether it can be spared is for `check_drain` to say, with nothing awaited in between.
         """
-        self._known(service, backend)
+        self.known(service, backend)
         self.state.drained.setdefault(service, set()).add(backend)
         self.state.unsaved = True
         await self.push()
@@ -343,7 +346,7 @@ class Supervisor:
 
     async def restore(self, service: str, backend: str) -> bool:
         """Put a drained backend back into service; True if it was drained. OSError: it still is."""
-        self._known(service, backend)
+        self.known(service, backend)
         drained = self.state.drained.get(service, set())
         if backend not in drained:
             return False
@@ -362,7 +365,7 @@ class Supervisor:
         _, flying = await self.workers.numbers()
         return sum(n for key, n in flying.items() if key.split()[0] == service and key.split()[2] == backend)
 
-    def _known(self, service: str, backend: str | None = None) -> None:
+    def known(self, service: str, backend: str | None = None) -> None:
         if service not in self.config.services:
             known = ", ".join(sorted(self.config.services)) or "none"
             raise UnknownName(f"unknown service; known: {known}")
@@ -419,6 +422,7 @@ class Supervisor:
 
     async def _take_over(self, fresh: Config) -> None:
         self._forget_moved(fresh)
+        self.leasing.follow(fresh)
         self.config = fresh
         self.comebacks.keep(
             {
@@ -498,11 +502,12 @@ class Supervisor:
             rows = counters.get("requests", {})
             self.history.take(asyncio.get_running_loop().time(), self.config.services.values(), rows)
             await self._look(counters)
+            self.leasing.look()
             if self.state.unsaved:
                 try:
                     self.state.save()
                 except OSError as error:
-                    log.error("alerts and drained backends are not on disk: %s", error)
+                    log.error("alerts, drained backends and leases are not on disk: %s", error)
 
     async def _look(self, counters: Message) -> None:
         """Let the monitor judge the canaries by the counters; door four."""
@@ -538,17 +543,19 @@ class Supervisor:
 
     def _service_status(self, service: Service, flying: dict[str, int]) -> dict[str, Any]:
         weights = self.effective(service)
-        alert = self.state.alert(service.name)
+        alert, lease = self.state.alert(service.name), self.leasing.told(service.name)
         return {
             "listen": str(service.listen),
             "hosts": list(service.hosts),
             "tls": self.certificates.status(service),
             "alert": vars(alert) if alert else None,
+            "lease": lease,
             "affinity": {"release": service.affinity.release} if service.affinity else None,
             "monitor": vars(self.monitor.finding(service, alert is not None)),
             "tracks": {
                 track: {
                     "weight_declared": tidy(service.weights[track]),
+                    "weight_leased": tidy(lease["weights"][track]) if lease else None,
                     "weight_effective": tidy(weights.get(track, 0.0)),
                     "min_available": service.needed(track),
                     "backends": {
@@ -575,13 +582,25 @@ class Supervisor:
         until = alerts.after(record.until - now)
         return {"until": until, "reason": record.reason, "times": record.times}
 
+    def weights_of(self, service: str) -> dict[str, Any]:
+        """The weights of a service: declared, leased and in force."""
+        settings = self.config.services[service]
+        declared, effective = settings.weights, self.effective(settings)
+        return {
+            "declared": {track: tidy(weight) for track, weight in declared.items()},
+            "lease": self.leasing.told(service),
+            "effective": {track: tidy(weight) for track, weight in effective.items()},
+        }
+
     def effective(self, service: Service) -> dict[str, float]:
         """The weights in force, by the same rule the workers use."""
         usable = {
             track: any(self.backend_state(service.name, track, backend) == "up" for backend in backends)
             for track, backends in service.tracks.items()
         }
-        return effective_weights(service.weights, self.state.alert(service.name) is not None, usable)
+        return effective_weights(
+            self.leasing.weights(service), self.state.alert(service.name) is not None, usable
+        )
 
 
 def fixed(loaded: Config) -> dict[str, object]:
@@ -599,10 +618,11 @@ def fixed(loaded: Config) -> dict[str, object]:
 
 
 def listed(states: dict[str, str]) -> str:
-    """Backends by state, for a sentence: `up: a, b; drained: c; down: none`."""
+    """Backends by state, for a sentence: `up: a, b; drained: c; down: none`, and who is ejected, if any."""
     return "; ".join(
         f"{state}: {some([name for name, found in states.items() if found == state])}"
         for state in ("up", "drained", "down", "ejected")
+        if state != "ejected" or state in states.values()
     )
 
 

@@ -111,6 +111,63 @@ def test_every_order_reaches_a_real_balancer(modules, balancer):
     assert modules["balancer.restore"]("checkbox", "canary-1") == {"restored": False}
 
 
+def test_weights_are_leased_read_back_and_given_up(modules, balancer):
+    told = modules["balancer.set_weights"]("checkbox", '{"stable": 50, "canary": 50}', lease_seconds="600")
+    assert told["declared"] == {"stable": 70, "canary": 30}
+    assert told["lease"]["weights"] == {"stable": 50, "canary": 50}
+    # No backend of this fleet is up, so nothing is in force.
+    assert told["effective"] == {"stable": 0, "canary": 0}
+    again = modules["balancer.set_weights"]("checkbox", {"stable": 50, "canary": 50}, 300, timeout=5)
+    assert 290 < again["lease"]["seconds_left"] <= 300
+    ended = modules["balancer.end_lease"]("checkbox")
+    assert (ended["ended"], ended["lease"], ended["declared"]) == (True, None, told["declared"])
+    assert modules["balancer.end_lease"]("checkbox")["ended"] is False
+
+
+def test_weights_that_cannot_be_are_refused_in_the_balancers_words(modules, balancer):
+    with pytest.raises(CommandExecutionError, match="'weights' sum to 110: want 100"):
+        modules["balancer.set_weights"]("checkbox", {"stable": 60, "canary": 50})
+    with pytest.raises(CommandExecutionError, match="want steps of 0.1 percent"):
+        modules["balancer.set_weights"]("checkbox", {"stable": 99.99, "canary": 0.01})
+    with pytest.raises(CommandExecutionError, match="unknown service; known: checkbox"):
+        modules["balancer.set_weights"]("nope", {"stable": 100, "canary": 0})
+    assert modules["balancer.status"]()["services"]["checkbox"]["lease"] is None
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (("checkbox", "half"), "weights is 'half': want a percentage for each track"),
+        (("checkbox", [50, 50]), "weights is .*: want a percentage"),
+        (("checkbox", {1: 100}), "weights is .*: want a percentage"),
+        (("checkbox", {"stable": 100}, 0), "lease_seconds is 0: want 1 to 86400 seconds"),
+        (("checkbox", {"stable": 100}, "soon"), "lease_seconds is 'soon': want"),
+        (("checkbox", {"stable": 100}, 60, True), "timeout is True: want 0.1 to 600 seconds"),
+    ],
+)
+def test_a_lease_that_is_none_is_told_before_anything_is_asked(modules, settings, arguments, said):
+    with dead_port() as port:
+        settings(port)
+        with pytest.raises(SaltInvocationError, match=said):
+            modules["balancer.set_weights"](*arguments)
+        with pytest.raises(SaltInvocationError, match="is not the name of a service"):
+            modules["balancer.end_lease"]("a/b")
+
+
+def test_weights_that_somebody_else_set_meanwhile_are_no_success(modules, settings):
+    """What is read back counts."""
+    lease = {"weights": {"stable": 90, "canary": 10}}
+    body = json.dumps({"services": {"checkbox": {"lease": lease, "tracks": {}}}}).encode()
+    with serving(answering(200, body)) as port:
+        settings(port)
+        with pytest.raises(CommandExecutionError, match="has {'stable': 90, 'canary': 10} when asked"):
+            modules["balancer.set_weights"]("checkbox", {"stable": 50, "canary": 50})
+    with serving(answering(200, b"{}")) as port:
+        settings(port)
+        with pytest.raises(CommandExecutionError, match="tells no weights of checkbox"):
+            modules["balancer.set_weights"]("checkbox", {"stable": 50, "canary": 50})
+
+
 def test_reload_takes_over_a_good_file_and_tells_all_mistakes_of_a_bad_one(modules, balancer):
     reweigh(balancer, stable=95, canary=5)
     assert declared(modules["balancer.reload"]()) == {"stable": 95, "canary": 5}
