@@ -10,13 +10,14 @@ import os
 import signal
 import socket
 import sys
+from asyncio import FIRST_COMPLETED
 from pathlib import Path
 
 import uvloop
 from tornado.httpserver import HTTPServer
 from tornado.web import Application
 
-from balancer import __version__, config
+from balancer import __version__, config, systemd
 from balancer.admin import MAX_BODY_BYTES, admin_application, alert_application
 from balancer.config import Config
 from balancer.limits import HEAD_SECONDS, IDLE_SECONDS
@@ -91,7 +92,7 @@ def told_state_dir(path: Path) -> str | None:
 
 def listen(loaded: Config) -> Sockets:
     """Listen on every address of the file. Raises OSError."""
-    sockets = Sockets()
+    sockets = Sockets(systemd.handed_over())
     for listener in loaded.listeners.values():
         sockets.open(listener.address, loaded.workers)
     for address in loaded.api_addresses:
@@ -107,20 +108,48 @@ async def serve(supervisor: Supervisor, tokens: Tokens, sockets: Sockets) -> int
         loop.add_signal_handler(number, stop.set)
     loop.add_signal_handler(signal.SIGHUP, lambda: asyncio.ensure_future(reload(supervisor)))
     loop.add_signal_handler(signal.SIGUSR1, lambda: asyncio.ensure_future(supervisor.workers.reopen_logs()))
-    await supervisor.start()
+    starting = asyncio.ensure_future(supervisor.start())
+    await asyncio.wait([starting, stopped := asyncio.ensure_future(stop.wait())], return_when=FIRST_COMPLETED)
+    if stop.is_set():
+        starting.cancel()
+        return await end(supervisor, [])
+    starting.result()
     applications = [admin_application(supervisor, tokens), alert_application(supervisor, tokens)]
     servers = [
         open_api(application, sockets.only(address))
         for application, address in zip(applications, supervisor.config.api_addresses, strict=False)
     ]
-    notify("READY=1")
+    # Only now, and not while this start could fail: others may be served at these by then.
+    sockets.keep_only([*supervisor.config.listeners, *map(str, supervisor.config.api_addresses)])
+    systemd.notify("READY=1")
     log.info("ready: %d workers, %d services", supervisor.config.workers, len(supervisor.config.services))
-    await stop.wait()
-    notify("STOPPING=1")
-    await supervisor.stop()
+    telling = asyncio.ensure_future(tell_systemd(supervisor))
+    await stopped
+    telling.cancel()
+    return await end(supervisor, servers)
+
+
+async def end(supervisor: Supervisor, servers: list[HTTPServer]) -> int:
+    """Stop in good order. Under systemd whoever comes next waits for this process, not for its workers."""
+    systemd.notify("STOPPING=1")
+    await supervisor.stop(wait=not systemd.is_there())
     for server in servers:
         server.stop()
     return 0
+
+
+async def tell_systemd(supervisor: Supervisor) -> None:
+    """Every second: how it goes, if that changed, and that it goes at all."""
+    said = ""
+    while True:
+        status = f"STATUS={supervisor.summary()}"
+        signs = [status] if status != said else []
+        if supervisor.workers.is_answering():
+            signs.append("WATCHDOG=1")
+        if signs:
+            systemd.notify(*signs)
+        said = status
+        await asyncio.sleep(1)
 
 
 def open_api(application: Application, listener: socket.socket) -> HTTPServer:
@@ -140,14 +169,6 @@ async def reload(supervisor: Supervisor) -> None:
         await supervisor.reload()
     except ConfigError:
         return
-
-
-def notify(state: str) -> None:
-    """Tell systemd, if it asked (sd_notify(3): a datagram to NOTIFY_SOCKET; a leading @ is a NUL byte)."""
-    address = os.environ.get("NOTIFY_SOCKET")
-    if address:
-        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as line:
-            line.sendto(state.encode(), address.replace("@", "\0", 1) if address[0] == "@" else address)
 
 
 if __name__ == "__main__":

@@ -91,13 +91,16 @@ async def obey(
     """
     reader, writer = await asyncio.open_connection(sock=end, limit=MAX_LINE_BYTES)
     if attach is not None:
-        attach(lambda message: writer.write(encode(message)))
+        # After the end of the line there is nobody to tell.
+        attach(lambda message: None if writer.is_closing() else writer.write(encode(message)))
     try:
         while line := await reader.readline():
             order = json.loads(line)
             writer.write(encode({"n": order["n"], **carry_out(order)}))
     except (OSError, ValueError):
         pass
+    finally:
+        writer.close()
 
 
 def encode(message: Message) -> bytes:

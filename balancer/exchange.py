@@ -351,7 +351,7 @@ class Exchange:
         """The balancer's own answer; `lines`: headers that only this answer has."""
         self.status = status
         self.head_sent = True
-        if not self.request.complete:
+        if not self.request.complete or self.client.worker.stopping:
             self.request.keep_alive = False
         head_only = self.request.method == b"HEAD"
         self.client.write(own_answer(status, why, self.request.keep_alive, head_only, lines))

@@ -287,7 +287,7 @@ class Client:
         self._since = self.worker.clock()
         if self._closing:
             return
-        if not exchange.request.keep_alive or not exchange.request.complete or self.worker.stopping:
+        if not exchange.request.keep_alive or not exchange.request.complete:
             self._close(unread=not exchange.request.complete or self._refused is not None)
         elif self._waiting:
             # Not at once: a thousand pipelined requests that fail at once would be as many calls deep.
@@ -418,6 +418,11 @@ class Client:
                 self._refuse()
         elif now - self._since > limits.IDLE_SECONDS:
             self.close_if_idle()
+
+    def is_quiet_since(self, then: float) -> bool:
+        """True if since then nothing was under way, nor a part of a request there."""
+        idle = self._exchange is None and self._reading is None and not self._line
+        return idle and not self._closing and self._since <= then
 
     def close_if_idle(self) -> None:
         if self._exchange is None and not self._closing:

@@ -36,5 +36,8 @@ MIRROR_SECONDS = 10.0
 MIRROR_BYTES = 8 * 1024 * 1024
 # A backend that refused a connection is left alone by this worker for so long.
 SUSPECT_SECONDS = 1.0
+# A balancer that stops goes on for so long: what is asked on connections that are open is answered, with
+# `Connection: close`. Busy clients ask several times a second; for the others it is closed while it is idle.
+CLOSING_SECONDS = 1.0
 # Requests under way may finish for this long when the balancer stops.
 STOP_SECONDS = 30.0

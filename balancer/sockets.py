@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import array
 import errno
+import ipaddress
 import json
 import socket
 import time
 from collections.abc import Callable, Collection, Iterable
 
+from balancer import systemd
 from balancer.reader import Address
 
 BACKLOG = 4096
@@ -28,8 +29,13 @@ class Sockets:
     them, and what waits in a socket's queue outlives its worker, for the socket is open here as well.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, handed_over: Iterable[socket.socket] = ()) -> None:
+        """`handed_over`: those of the balancer before this one; its users may wait in their queues."""
         self._held: dict[str, list[socket.socket]] = {}
+        for one in handed_over:
+            host, port = one.getsockname()[:2]
+            address = Address(str(ipaddress.ip_address(host)), port)
+            self._held.setdefault(str(address), []).append(one)
 
     def open(self, address: Address, slots: int) -> None:
         """Have `slots` sockets listen on an address. Raises OSError, and none does, if one cannot."""
@@ -45,6 +51,8 @@ class Sockets:
                 one.close()
             raise OSError(f"cannot listen on {address}: {error.strerror}") from error
         self._held[str(address)] = held + fresh
+        if fresh:
+            systemd.keep(address, fresh)
 
     def of(self, address: str, number: int, workers: int) -> list[socket.socket]:
         """
@@ -57,13 +65,21 @@ class Sockets:
         """The one socket of an address that has no more."""
         return self._held[str(address)][0]
 
-    def keep_only(self, addresses: Collection[str]) -> list[str]:
-        """Close the sockets of all other addresses; which they were."""
-        gone = [address for address in self._held if address not in addresses]
-        for address in gone:
-            for one in self._held.pop(address):
-                one.close()
-        return gone
+    def keep_only(self, addresses: Collection[str]) -> None:
+        """Nobody listens any more on any other address."""
+        for address in [*self._held]:
+            if address not in addresses:
+                self._close(address)
+                systemd.let_go(address)
+
+    def leave(self, addresses: Iterable[str]) -> None:
+        """Close what is here of these addresses: what systemd keeps listens on for the next balancer."""
+        for address in addresses:
+            self._close(address)
+
+    def _close(self, address: str) -> None:
+        for one in self._held.pop(address, ()):
+            one.close()
 
     def _all(self) -> Iterable[socket.socket]:
         return [one for held in self._held.values() for one in held]
@@ -122,16 +138,11 @@ class SocketLine:
         for start in range(0, len(missing), MAX_SENT):
             part = missing[start : start + MAX_SENT]
             names = json.dumps([address for address, _ in part]).encode()
-            send_with(self._end, names, [one.fileno() for _, one in part])
+            socket.send_fds(self._end, [names], [one.fileno() for _, one in part])
         self._given = set(addresses)
 
     def close(self) -> None:
         self._end.close()
-
-
-def send_with(line: socket.socket, words: bytes, descriptors: list[int]) -> None:
-    """Send a message and descriptors with it."""
-    line.sendmsg([words], [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", descriptors))])
 
 
 def received(line: socket.socket) -> list[tuple[str, socket.socket]]:

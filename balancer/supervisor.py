@@ -111,12 +111,12 @@ class Supervisor:
         self._tasks.append(asyncio.ensure_future(self._watch_file()))
         self._tasks.append(asyncio.ensure_future(self._collect()))
 
-    async def stop(self) -> None:
-        """Finish what is under way, and end."""
+    async def stop(self, wait: bool) -> None:
+        """Let the workers finish what is under way, and end; without `wait` they finish by themselves."""
+        await self.workers.stop(self.config.listeners, wait)
         for task in self._tasks:
             task.cancel()
         self.checks.stop()
-        await self.workers.stop()
 
     # The table that workers work by.
 
@@ -540,6 +540,17 @@ class Supervisor:
         """Which balancer this is, and its clock: what an operator looks at must be what he means."""
         told = {"host": socket.gethostname(), "version": __version__}
         return {**told, "started_at": self.started_at, "at": alerts.now()}
+
+    def summary(self) -> str:
+        """How it goes, in one line."""
+        workers, services = f"{self.workers.count} of {self.config.workers}", len(self.config.services)
+        parts = [f"{workers} workers", f"{services} services"]
+        alerted = [name for name in self.config.services if self.state.alert(name) is not None]
+        if alerted:
+            parts.append(f"alert for {some(alerted)}")
+        if self.config_error:
+            parts.append(f"the file is refused: {self.config_error}")
+        return alerts.clean("; ".join(parts))
 
     def _service_status(self, service: Service, flying: dict[str, int]) -> dict[str, Any]:
         weights = self.effective(service)

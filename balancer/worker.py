@@ -18,12 +18,13 @@ from typing import Any
 
 import uvloop
 
-from balancer import channel, limits, mirror, moving
+from balancer import channel, mirror, moving
 from balancer.accepting import Accepting, Factory
 from balancer.doorman import Doorman
 from balancer.exchange import Exchange
 from balancer.frontend import Client
 from balancer.hosts import NONE, Names
+from balancer.leaving import leave
 from balancer.plane import Plane
 from balancer.routes import Route
 from balancer.tls import server_context
@@ -43,6 +44,8 @@ class Worker(Plane):
         self.nowhere = Route(NONE, self.clock)
         self.listeners: dict[str, Names] = {}
         self.accepting: Accepting | None = None
+        # The latest table of all services.
+        self._services: dict[str, Any] = {}
         # Set once the first table is there and the supervisor knows of this worker.
         self.serving = asyncio.Event()
 
@@ -82,6 +85,7 @@ class Worker(Plane):
 
     def _table(self, order: dict[str, Any]) -> dict[str, Any]:
         services: dict[str, Any] = order["services"]
+        self._services = services
         for name in self.routes.keys() - services.keys():
             self._forget(self.routes.pop(name))
         for name, table in services.items():
@@ -99,6 +103,15 @@ class Worker(Plane):
     def cut_tunnels(self, which: Callable[[Exchange], bool]) -> None:
         for exchange in [one for one in self.tunnels if which(one)]:
             exchange.stop(503, "the backend was taken out of service")
+
+    def trust_stable_only(self) -> None:
+        """Work on as if an alert stood for every service."""
+        for name, table in self._services.items():
+            route = self.route(name)
+            for backend in route.apply({**table, "alert": True}):
+                self.pool.drop(backend)
+            mirror.follow(route, None, self.metrics)
+        self.cut_tunnels(lambda exchange: not exchange.may_stay)
 
     def _forget(self, route: Route) -> None:
         """The service is no more: what is under way ends, and what comes after it on a connection is 503."""
@@ -171,23 +184,10 @@ async def run(worker: Worker, end: socket.socket, line: socket.socket) -> None:
     ticking = asyncio.ensure_future(worker.tick())
     while not orders.done() and not worker.stopping:
         await asyncio.wait([orders], timeout=0.05)
-    opening.cancel()
-    accepting.close()
-    worker.stopping = True
-    await finish(worker, gone=orders.done())
-    ticking.cancel()
+    await leave(worker, accepting, orders)
+    for task in (opening, ticking):
+        task.cancel()
     worker.access_log.flush()
-
-
-async def finish(worker: Worker, gone: bool) -> None:
-    """Let requests under way end; idle connections are closed."""
-    deadline = worker.clock() + (2.0 if gone else limits.STOP_SECONDS)
-    while worker.clients and worker.clock() < deadline:
-        for client in list(worker.clients):
-            client.close_if_idle()
-        await asyncio.sleep(0.02)
-    # Each is to have its line in the log.
-    worker.cut_tunnels(lambda exchange: True)
 
 
 def main(argv: list[str]) -> None:

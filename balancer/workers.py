@@ -8,20 +8,22 @@ import logging
 import socket
 import sys
 from asyncio.subprocess import Process
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Iterable
 from dataclasses import dataclass
 from typing import Any
 
 from balancer.channel import ANSWER_SECONDS, ChannelClosed, Message, Orders
 from balancer.config import Config
 from balancer.counters import BUCKETS
-from balancer.limits import STOP_SECONDS
+from balancer.limits import CLOSING_SECONDS, STOP_SECONDS
 from balancer.sockets import SocketLine, Sockets
 
 log = logging.getLogger(__name__)
 
 # A worker that cannot even start is tried again after this long, so that a broken machine is not kept busy.
 RESPAWN_SECONDS = 0.2
+# They are asked every second; all are stuck or gone if none has answered for so long.
+ANSWERED_SECONDS = 10.0
 # A Python that starts on a busy machine.
 START_SECONDS = 30.0
 
@@ -64,6 +66,7 @@ class Workers:
         # What workers that are gone had counted, as far as they had told.
         self._retired: Message = {}
         self._last: dict[int, Message] = {}
+        self._answered_at = float("-inf")
 
     async def start(self, table: Message) -> None:
         """Start all workers; returns when each has its table."""
@@ -155,6 +158,8 @@ class Workers:
         """All counters since the balancer started, and requests in flight by `service track backend`."""
         told = await self._all("numbers")
         self._last.update(told)
+        if told:
+            self._answered_at = asyncio.get_running_loop().time()
         counters = self._retired
         in_flight: dict[str, int] = {}
         for answer in self._last.values():
@@ -172,17 +177,29 @@ class Workers:
     async def reopen_logs(self) -> None:
         await self._all("reopen")
 
+    def is_answering(self) -> bool:
+        """True if a worker told its numbers of late."""
+        return asyncio.get_running_loop().time() - self._answered_at < ANSWERED_SECONDS
+
     @property
     def count(self) -> int:
         return len(self._alive)
 
-    async def stop(self) -> None:
-        """Let every worker finish what is under way, and end."""
+    async def stop(self, listeners: Iterable[str], wait: bool) -> None:
+        """
+        Let every worker finish what is under way, and end. Without `wait` this returns when they accept
+        nothing more: they finish by themselves. Until then they work by what they are told.
+        """
         self._stopping = True
-        # Nobody accepts any more: better refused than left waiting.
-        self._sockets.keep_only(set(map(str, self._config.api_addresses)))
+        alive = list(self._alive.values())
         await self._all("stop")
-        await asyncio.wait(self._tasks)
+        leaving = [asyncio.ensure_future(worker.orders.closed.wait()) for worker in alive]
+        if leaving:
+            await asyncio.wait(leaving, timeout=CLOSING_SECONDS + ANSWER_SECONDS)
+        # Better refused than left waiting, if nobody comes.
+        self._sockets.leave(listeners)
+        if wait and self._tasks:
+            await asyncio.wait(self._tasks)
 
 
 def ignore(number: int, message: Message) -> None:

@@ -67,6 +67,8 @@ class Balancer:
         self.access_log = directory / "access.log"
         self.state_dir = directory / "state"
         self._process = None
+        # A FakeSystemd that starts it; see fake_systemd.py.
+        self.systemd = None
         (directory / "admin.token").write_text(ADMIN_TOKEN + "\n")
         (directory / "alert.tokens.json").write_text(json.dumps({"canary-1": MONITOR_TOKEN}))
         health = {"path": "/health", "interval_seconds": 0.1, "timeout_seconds": 2, "rise": 2, "fall": 2}
@@ -115,8 +117,12 @@ class Balancer:
         self.output = open(self.directory / "output", "ab")  # noqa: SIM115 (closed in stop)
         words = [sys.executable, "-m", "balancer", "--config", str(self.path)]
         environment = {**os.environ, "STATE_DIRECTORY": str(self.state_dir)}
+        kept = []
+        if self.systemd is not None:
+            before, kept, told = self.systemd.launch()
+            words, environment = [*before, *words], {**environment, **told}
         self._process = subprocess.Popen(
-            words, cwd=ROOT, stdout=self.output, stderr=self.output, env=environment
+            words, cwd=ROOT, stdout=self.output, stderr=self.output, env=environment, pass_fds=kept
         )
         if wait:
             wait_until(self.is_ready, "the balancer is ready")
