@@ -13,7 +13,6 @@ import base64
 import hmac
 import re
 import secrets
-import struct
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -35,6 +34,8 @@ POSITIONS = 2**32
 # 112 bits of the code cannot be guessed; with the position it makes 18 bytes, which need no padding.
 CODE_BYTES = 14
 VALUE = re.compile(rb"[A-Za-z0-9_-]{24}")
+# Checking a cookie costs more than all else that affinity does; so many valid ones are remembered (1 MB).
+MAX_REMEMBERED = 10_000
 # The golden ratio of POSITIONS, odd: steps of it, around and around, are the most even there are (Knuth,
 # The Art of Computer Programming 3, 6.4).
 STEP = 0x9E3779B9
@@ -137,20 +138,31 @@ class Cookies:
         self.name = told["cookie"].encode()
         self._key = bytes.fromhex(told["key"])
         self._age = told["max_age_seconds"]
+        # Values that were found to be valid.
+        self._known: dict[bytes, int] = {}
 
-    def position(self, headers: list[tuple[bytes, bytes]]) -> int | None:
-        """A user's position; None without exactly one cookie that was signed with this key."""
-        found = [value for name, value in cookies(headers) if name == self.name]
-        if len(found) != 1 or not VALUE.fullmatch(found[0]):
+    def position(self, headers: list[bytes]) -> int | None:
+        """A user's position, from his Cookie headers; None without exactly one cookie that is valid."""
+        found = values_of(headers, self.name)
+        if len(found) != 1:
             return None
-        whole = base64.urlsafe_b64decode(found[0])
+        known = self._known.get(found[0])
+        return known if known is not None else self._check(found[0])
+
+    def _check(self, value: bytes) -> int | None:
+        if not VALUE.fullmatch(value):
+            return None
+        whole = base64.urlsafe_b64decode(value)
         if not hmac.compare_digest(whole[4:], self._code(whole[:4])):
             return None
-        return int(struct.unpack(">I", whole[:4])[0])
+        if len(self._known) >= MAX_REMEMBERED:
+            self._known.clear()
+        position = self._known[value] = int.from_bytes(whole[:4])
+        return position
 
     def line(self, position: int, secure: bool) -> bytes:
         """The Set-Cookie line (RFC 6265, 4.1) that gives a user his position."""
-        place = struct.pack(">I", position)
+        place = position.to_bytes(4)
         value = base64.urlsafe_b64encode(place + self._code(place))
         end = b"; Secure\r\n" if secure else b"\r\n"
         return b"Set-Cookie: %b=%b; Path=/; Max-Age=%d; HttpOnly; SameSite=Lax%b" % (
@@ -164,15 +176,14 @@ class Cookies:
         return hmac.digest(self._key, place, "sha256")[:CODE_BYTES]
 
 
-def cookies(headers: list[tuple[bytes, bytes]]) -> list[tuple[bytes, bytes]]:
-    """Every cookie of a request, name and value."""
-    pairs = [
-        part.partition(b"=")
-        for name, value in headers
-        if name.lower() == b"cookie"
-        for part in value.split(b";")
-    ]
-    return [(name.strip(b" \t"), value.strip(b" \t")) for name, _, value in pairs]
+def values_of(headers: list[bytes], name: bytes) -> list[bytes]:
+    """The values of all cookies of this name, from the values of Cookie headers."""
+    found = []
+    for header in headers:
+        if name in header:
+            pairs = [part.partition(b"=") for part in header.split(b";")]
+            found += [value.strip(b" \t") for key, _, value in pairs if key.strip(b" \t") == name]
+    return found
 
 
 def without_cookie(value: bytes, name: bytes) -> bytes:

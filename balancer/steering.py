@@ -35,8 +35,8 @@ class Steering:
         affinity, testers = told.get("affinity"), told.get("testers")
         self._cookies = Cookies(affinity) if affinity else None
         self._wishes = Wishes(testers) if testers else None
-        header = self._wishes.header if self._wishes else b""
-        self._stripped = {header, *disguises(header)} if header else set()
+        self._header = self._wishes.header if self._wishes else b""
+        self._stripped = {self._header, *disguises(self._header)} if self._header else set()
         self._new = NewUsers(random_start())
         self._places = Places({})
 
@@ -77,9 +77,20 @@ class Steering:
 
     def _look(self, request: Request) -> Steered:
         """Who is asking; what he says of it is for the balancer, and does not go on."""
-        wish = self._wishes.wish(request.headers, request.address) if self._wishes else ""
-        position = self._cookies.position(request.headers) if self._cookies and not wish else None
-        request.head = self._strip(request.head)
+        said, cookies = [], []
+        for name, value in request.headers:
+            lower = name.lower()
+            if lower == b"cookie":
+                cookies.append(value)
+                if self._cookies is not None and self._cookies.name in value:
+                    rest = without_cookie(value, self._cookies.name)
+                    request.head = replaced(request.head, name, value, rest)
+            elif lower in self._stripped:
+                request.head = replaced(request.head, name, value, b"")
+                if lower == self._header:
+                    said.append(value.strip(b" \t"))
+        wish = self._wishes.wish(said, cookies, request.address) if self._wishes else ""
+        position = self._cookies.position(cookies) if self._cookies and not wish else None
         return Steered(wish, position)
 
     def _settle(self, route: Route, user: Steered, secure: bool) -> None:
@@ -89,18 +100,10 @@ class Steering:
             user.position = self._new.place(track, self._places.span(track))
             user.cookie = self._cookies.line(user.position, secure)
 
-    def _strip(self, head: bytes) -> bytes:
-        first, *lines = head.split(b"\r\n")
-        kept = [first]
-        for line in lines:
-            name, colon, value = line.partition(b": ")
-            lower = name.lower()
-            if colon and lower in self._stripped:
-                continue
-            if colon and lower == b"cookie" and self._cookies is not None and self._cookies.name in value:
-                value = without_cookie(value, self._cookies.name)
-                line = name + colon + value
-                if not value:
-                    continue
-            kept.append(line)
-        return b"\r\n".join(kept)
+
+def replaced(head: bytes, name: bytes, old: bytes, new: bytes) -> bytes:
+    """A head with another value for a header as it came in, or without it if there is none left."""
+    if old == new:
+        return head
+    line = b"%b: %b\r\n" % (name, new) if new else b""
+    return head.replace(b"\r\n%b: %b\r\n" % (name, old), b"\r\n" + line, 1)

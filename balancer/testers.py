@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from balancer.affinity import COOKIE_NAME, cookies
+from balancer.affinity import COOKIE_NAME, values_of
 from balancer.networks import Networks, read_networks
 from balancer.reader import Reader
 from balancer.request import HOP_BY_HOP, NOT_FORWARDED
@@ -57,11 +57,14 @@ class Wishes:
         self._cookie = (told["cookie"] or "").encode()
         self._networks = Networks(told["from"])
 
-    def wish(self, headers: list[tuple[bytes, bytes]], address: bytes) -> str:
-        """The track that a request asks for, and may; else nothing. The header goes before the cookie."""
-        values = [value for name, value in headers if self.header and name.lower() == self.header]
+    def wish(self, said: list[bytes], cookies: list[bytes], address: bytes) -> str:
+        """
+        The track that a request asks for, and may; else nothing. `said`: the values of the testers' header,
+        which goes before the cookie; `cookies`: the values of Cookie headers.
+        """
+        values = said
         if not values and self._cookie:
-            values = [value for name, value in cookies(headers) if name == self._cookie]
+            values = values_of(cookies, self._cookie)
         # Asked for twice, it is not known which: as if not asked.
         if len(values) != 1 or values[0] not in (b"canary", b"stable") or not self._networks.hold(address):
             return ""

@@ -52,6 +52,15 @@ def test_running_it_again_keeps_the_canary_in_service(world, salt_run):
     assert sluice_ledger.Ledger(str(world.ledger)).last_release("checkbox").id == 1
 
 
+def test_balancers_keep_users_by_the_new_release_when_the_canary_is_admitted(world, salt_run):
+    world.balancer.positions = world.balancer_config.with_name(world.balancer_config.name + ".release")
+    world.balancer.positions.write_text("0")
+    ret = orchestrate(salt_run)
+    assert ret.returncode == 0, ret
+    release = sluice_ledger.Ledger(str(world.ledger)).open_release("checkbox")
+    assert world.balancer.admitted_for == {"release": str(release.id)} == world.balancer.affinity()
+
+
 def test_canary_that_answers_errors_gets_no_traffic(world, salt_run):
     world.service.bad_every = 5
     world.service.version = "v2-bad"

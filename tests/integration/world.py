@@ -78,6 +78,8 @@ class FakeBalancer(_Server):
         self.reraise = False
         self.forget_restore = False
         self.hide_canary = False
+        # The file with the release that users keep their tracks for; None without affinity.
+        self.positions = None
 
     def status(self):
         tracks = {
@@ -96,8 +98,11 @@ class FakeBalancer(_Server):
             "config": {"sha256": "0", "loaded_at": "now", "error": None},
             "workers": 1,
             "redis": "connected",
-            "services": {"checkbox": {"alert": self.alert, "tracks": tracks}},
+            "services": {"checkbox": {"alert": self.alert, "affinity": self.affinity(), "tracks": tracks}},
         }
+
+    def affinity(self):
+        return {"release": self.positions.read_text().strip()} if self.positions else None
 
     def effective(self):
         usable = "up" in self.states["canary"].values() and not self.alert
@@ -120,6 +125,7 @@ class FakeBalancer(_Server):
             elif self.path == "/drain":
                 self.fake.states["canary"][body["backend"]] = "drained"
             elif self.path == "/restore" and not self.fake.forget_restore:
+                self.fake.admitted_for = self.fake.affinity()
                 self.fake.states["canary"][body["backend"]] = "up"
             return self.answer(200, self.fake.status())
 

@@ -154,10 +154,13 @@ def test_the_backend_sees_all_cookies_but_the_balancers(shop):
     shop.get("/with", Cookie=sent)
     shop.get("/alone", Cookie=user.cookie)
     shop.get("/forged", Cookie="a=1; sluice_shop=forged; b=2")
+    odd = f"cookie:{user.cookie}\r\nCOOKIE:  \t c=3 \r\nCookie: {user.cookie}\r\nCookie: {user.cookie}; d=4"
+    shop.send(f"GET /odd HTTP/1.1\r\nHost: x\r\n{odd}\r\nConnection: close\r\n\r\n".encode())
     seen = {one.path: one for one in shop.stable.requests() + shop.canary.requests()}
     assert seen["/with"].all("cookie") == ['a=1;  b="2']
     assert seen["/alone"].all("cookie") == []
     assert seen["/forged"].all("cookie") == ["a=1; b=2"]
+    assert seen["/odd"].all("cookie") == ["c=3 ", "d=4"]
 
 
 def test_a_forged_or_doubled_cookie_counts_as_none(shop):

@@ -6,14 +6,15 @@ import struct
 
 import pytest
 
+from balancer import affinity
 from balancer.affinity import (
     POSITIONS,
     Cookies,
     NewUsers,
     Places,
     add_cookie,
-    cookies,
     derive,
+    values_of,
     without_cookie,
 )
 from balancer.policy import Shares
@@ -33,7 +34,7 @@ def cookie_of(service="shop", release="1", secret=SECRET):
 
 def sent(line):
     """The Cookie header of a browser that got this Set-Cookie line."""
-    return [(b"Cookie", line.partition(b": ")[2].partition(b";")[0])]
+    return [line.partition(b": ")[2].partition(b";")[0]]
 
 
 class Balancer:
@@ -157,14 +158,14 @@ def test_a_cookie_of_another_release_service_or_secret_is_none(other):
 
 
 def test_a_cookie_with_any_bit_changed_is_none():
-    ((_, value),) = sent(cookie_of().line(5, False))
+    (value,) = sent(cookie_of().line(5, False))
     name, _, text = value.partition(b"=")
     whole = base64.urlsafe_b64decode(text)
     for bit in range(8 * len(whole)):
         changed = bytearray(whole)
         changed[bit // 8] ^= 1 << bit % 8
         forged = name + b"=" + base64.urlsafe_b64encode(bytes(changed))
-        assert cookie_of().position([(b"Cookie", forged)]) is None, bit
+        assert cookie_of().position([forged]) is None, bit
 
 
 @pytest.mark.parametrize(
@@ -188,24 +189,39 @@ def test_a_cookie_with_any_bit_changed_is_none():
     ],
 )
 def test_anything_but_one_good_cookie_is_none(make):
-    ((_, good),) = sent(cookie_of().line(5, False))
-    assert cookie_of().position([(b"Cookie", make(good))]) is None
+    (good,) = sent(cookie_of().line(5, False))
+    assert cookie_of().position([make(good)]) is None
 
 
 def test_the_cookie_is_found_among_others():
-    ((_, good),) = sent(cookie_of().line(5, False))
-    assert cookie_of().position([(b"cookie", b"a=1;" + good + b" ; b=2")]) == 5
-    assert cookie_of().position([(b"Cookie", b"a=1"), (b"COOKIE", good)]) == 5
+    (good,) = sent(cookie_of().line(5, False))
+    assert cookie_of().position([b"a=1;" + good + b" ; b=2"]) == 5
+    assert cookie_of().position([b"a=1", good]) == 5
+    assert cookie_of().position([good, good]) is None
+
+
+def test_a_valid_cookie_stays_valid_and_a_forged_one_forged():
+    cookie = cookie_of()
+    (good,) = sent(cookie.line(0, False))
+    forged = good[:-1] + (b"A" if good[-1:] != b"A" else b"B")
+    for _ in range(3):
+        assert cookie.position([good]) == 0
+        assert cookie.position([forged]) is None
+
+
+def test_no_more_than_so_many_cookies_are_remembered(monkeypatch):
+    monkeypatch.setattr(affinity, "MAX_REMEMBERED", 10)
+    cookie = cookie_of()
+    for position in range(25):
+        assert cookie.position(sent(cookie.line(position, False))) == position
+        assert len(cookie._known) <= 10
 
 
 def test_cookies_are_read_as_they_are():
-    assert cookies([(b"Cookie", b"a=1; b=x=y;c; ;"), (b"Other", b"d=4")]) == [
-        (b"a", b"1"),
-        (b"b", b"x=y"),
-        (b"c", b""),
-        (b"", b""),
-        (b"", b""),
-    ]
+    headers = [b"a=1; b=x=y;c; ; a =2;A=3", b"d=a=1", b"a=4"]
+    assert values_of(headers, b"a") == [b"1", b"2", b"4"]
+    assert values_of(headers, b"b") == [b"x=y"]
+    assert values_of(headers, b"c") == [b""]
 
 
 @pytest.mark.parametrize(
