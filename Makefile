@@ -8,7 +8,7 @@ BIN := $(VENV)/bin
 export PYTHONDONTWRITEBYTECODE := 1
 
 .PHONY: help deps venv lint test test-fast demo lab-up lab-down lab-status lab-ssh lab-exec lab-logs clean \
-  bench bench-quick bench-deps soak
+  bench bench-quick bench-deps promtool soak
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -70,3 +70,7 @@ bench: bench-deps  ## measure the balancer beside HAProxy, nginx, Caddy, node an
 
 bench-quick: bench-deps  ## the same, the small keep-alive case only (a minute)
 	@$(BIN)/python -m bench.balancer --quick
+
+promtool:  ## build Prometheus' checker of metrics into the cache, for the tests (needs Go; some minutes)
+	@command -v go >/dev/null || { echo "needs Go: https://go.dev/dl/" >&2; exit 1; }
+	@GOBIN="$${XDG_CACHE_HOME:-$$HOME/.cache}/sluice-tools" go install github.com/prometheus/prometheus/cmd/promtool@latest

@@ -12,6 +12,7 @@ from balancer.alerts import Alert, clean, now
 from balancer.api import Api, NotFound, Open, errors_as_answers
 from balancer.gate import Gate
 from balancer.leases import LEAST_SECONDS, MOST_SECONDS
+from balancer.openapi import description
 from balancer.pages import page_routes
 from balancer.reader import ConfigError
 from balancer.sessions import Sessions
@@ -69,7 +70,7 @@ class Drain(Api):
     """POST /drain: returns when nothing is in flight to the backend, or at once if it cannot be spared."""
 
     async def post(self) -> None:
-        told = self.body(service=str, backend=str, deadline_seconds=(int, float), force=bool)
+        told = self.body_of(service=str, backend=str, deadline_seconds=(int, float), force=bool)
         seconds = float(told.get("deadline_seconds", DRAIN_SECONDS))
         if not 0 <= seconds <= 3600:
             raise HTTPError(400, reason="'deadline_seconds' is not 0 to 3600")
@@ -85,7 +86,7 @@ class Restore(Api):
     """POST /restore."""
 
     async def post(self) -> None:
-        told = self.body(service=str, backend=str)
+        told = self.body_of(service=str, backend=str)
         with errors_as_answers():
             restored = await self.supervisor.restore(told["service"], told["backend"])
         if restored:
@@ -97,7 +98,7 @@ class SetWeights(Api):
     """POST /weights: other weights for a while, or for longer."""
 
     async def post(self) -> None:
-        told = self.body(service=str, weights=dict, lease_seconds=(int, float))
+        told = self.body_of(service=str, weights=dict, lease_seconds=(int, float))
         for name in ("weights", "lease_seconds"):
             if name not in told:
                 raise HTTPError(400, reason=f"'{name}' is missing")
@@ -145,6 +146,13 @@ class Metrics(Open):
         self.finish(await exposition.render(self.supervisor))
 
 
+class Described(Open):
+    """GET /openapi.json."""
+
+    async def get(self) -> None:
+        self.finish(description())
+
+
 class Alive(Open):
     """GET /health."""
 
@@ -168,6 +176,7 @@ def admin_application(supervisor: Supervisor, tokens: Tokens) -> Application:
         (r"/reload", Reload),
         (r"/metrics", Metrics),
         (r"/health", Alive),
+        (r"/openapi.json", Described),
     ]
     return application(supervisor, gate, [*routes, *page_routes()])
 

@@ -10,6 +10,7 @@ from typing import Any, NoReturn
 
 from tornado.web import HTTPError, RequestHandler
 
+from balancer.alerts import clean
 from balancer.gate import Gate, is_same_origin
 from balancer.leases import BadWeights
 from balancer.supervisor import NotSpared, Supervisor, UnknownName
@@ -91,6 +92,14 @@ class Api(RequestHandler):
         for name in ("service", "backend"):
             if name in fields and name not in told:
                 raise HTTPError(400, reason=f"'{name}' is missing")
+        return told
+
+    def body_of(self, **fields: type | tuple[type, ...]) -> dict[str, Any]:
+        """The JSON body with these fields and no other: `deadline` is not to be taken for no deadline."""
+        told = self.body(**fields)
+        for name in told.keys() - fields.keys():
+            shown = clean(name, "a field without a name", 40)
+            raise HTTPError(400, reason=f"{ascii(shown)} is not known, want {', '.join(fields)}")
         return told
 
     def log_change(self, what: str, **details: object) -> None:

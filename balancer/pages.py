@@ -57,7 +57,7 @@ class Login(Api):
         self.check_origin()
 
     async def post(self) -> None:
-        token = self.body(token=str).get("token", "")
+        token = self.body_of(token=str).get("token", "")
         who = self.gate.tokens.holder(f"Bearer {token}")
         if who is None:
             self.refuse("this is not the admin token")

@@ -65,6 +65,7 @@ class Balancer:
         self.port, self.admin_port, self.alert_port = free_port(), free_port(), free_port()
         self.path = directory / "balancer.json"
         self.access_log = directory / "access.log"
+        self.program = ["-m", "balancer"]
         self.state_dir = directory / "state"
         self._process = None
         # A FakeSystemd that starts it; see fake_systemd.py.
@@ -115,7 +116,7 @@ class Balancer:
 
     def start(self, wait=True):
         self.output = open(self.directory / "output", "ab")  # noqa: SIM115 (closed in stop)
-        words = [sys.executable, "-m", "balancer", "--config", str(self.path)]
+        words = [sys.executable, *self.program, "--config", str(self.path)]
         environment = {**os.environ, "STATE_DIRECTORY": str(self.state_dir)}
         kept = []
         if self.systemd is not None:
