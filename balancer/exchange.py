@@ -201,6 +201,8 @@ class Exchange:
             self.request.keep_alive = False
             lines.append(b"Connection: close\r\n")
         if self.request.steered is not None and self.request.steered.cookie:
+            # A plain head's lines come in one.
+            lines = b"".join(lines).splitlines(keepends=True)
             add_cookie(lines, self.request.steered.cookie)
         self._held = head_bytes(status, lines)
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import httptools
 
-from balancer import limits
+from balancer import heads, limits
 from balancer.answers import own_answer
 from balancer.exchange import Exchange
 from balancer.forwarded import Asked, asked
@@ -46,7 +46,12 @@ class Client:
         self.address = plain_address(address).encode()
         # What backends are told of this client; made once, it is the same for all its requests.
         self.asked: Asked = None  # type: ignore[assignment]
-        self._parser: Any = httptools.HttpRequestParser(self)
+        # Made when a request is not plain; see heads.py.
+        self._parser: Any = None
+        # The request under way is plain: its body, if any, is counted, not parsed.
+        self._plain = False
+        # The last request said that no other follows: what does is for the parser to refuse.
+        self._last = False
         self._reading: Request | None = None
         # Bytes that were neither body nor the end of a request: heads, chunk sizes, trailers.
         self._head_bytes = 0
@@ -115,6 +120,14 @@ class Client:
             if self.offer is not None:
                 self.offer.data_received(data[start:])
                 return
+            if self._plain:
+                start = self._count_body(data, start)
+                continue
+            if heads.COMPILED and self._reading is None and not self._last:
+                end = self._take_plain(data, start)
+                if end:
+                    start = end
+                    continue
             if self._reading is None and not (
                 LINE.match(data, start) or (data.startswith(b"\r\n", start) and LINE.match(data, start + 2))
             ):
@@ -123,6 +136,48 @@ class Client:
             end = self._end(data, start)
             self._feed(data[start:end])
             start = end
+
+    def _take_plain(self, data: bytes, start: int) -> int:
+        """Take a request whose head is plain, without the parser; where its head ends, 0 if it is not."""
+        found = heads.read_request(data, start)
+        if found is None:
+            return 0
+        request = Request(self.worker.clock())
+        request.method, request.target, request.host, request.length, request.lines, end = found
+        self._reading = request
+        if self._accept(request):
+            self._left = int(request.length) if request.length is not None else 0
+            self._plain = self._left > 0
+            if not self._plain:
+                self.on_message_complete()
+        return end
+
+    def _count_body(self, data: bytes, start: int) -> int:
+        """Take what came of a plain request's body; where it ends."""
+        end = min(start + self._left, len(data))
+        self.on_body(data[start:end] if end - start < len(data) else data)
+        if not self._left:
+            self._plain = False
+            self.on_message_complete()
+        return end
+
+    def _accept(self, request: Request) -> bool:
+        """The head is good: make of it what goes to the backend, and let the request wait for its turn."""
+        try:
+            if self._head_bytes > limits.MAX_HEAD_BYTES:
+                raise BadRequest(431, "head too large")
+            route = request.route = self.names.only or self.names.lead(request)
+            if route.rules is not None and request.answer is None:
+                route.rules.apply(request)
+            if request.upgrade:
+                request.protocol = taken_up(request, route.protocols)
+            request.id = request.id or self.worker.next_id()
+            request.make_head(self.asked)
+        except BadRequest as bad:
+            self._refused = bad
+            return False
+        self._waiting.append(request)
+        return True
 
     def _begin_later(self, line: bytes) -> None:
         """A request line that is not whole is kept until it is, if it can become a good one."""
@@ -147,6 +202,8 @@ class Client:
     def _feed(self, part: bytes) -> None:
         if not self._left:
             self._head_bytes += len(part)
+        if self._parser is None:
+            self._parser = httptools.HttpRequestParser(self)
         try:
             self._parser.feed_data(part)
         except httptools.HttpParserUpgrade:
@@ -215,23 +272,16 @@ class Client:
         self._left = 0
         try:
             request.check(self.proto)
-            if self._head_bytes > limits.MAX_HEAD_BYTES:
-                raise BadRequest(431, "head too large")
-            route = request.route = self.names.only or self.names.lead(request)
-            if route.rules is not None and request.answer is None:
-                route.rules.apply(request)
-            request.upgrade = self._parser.should_upgrade()
-            if request.upgrade:
-                request.protocol = taken_up(request, route.protocols)
-            request.id = request.id or self.worker.next_id()
-            request.make_head(self.asked)
         except BadRequest as bad:
             self._refused = bad
             return
+        request.upgrade = self._parser.should_upgrade()
+        if not self._accept(request):
+            return
         # With HTTP/1.0 a proxy keeps no connection, whatever the client asks for (RFC 9112, 9.3).
         request.keep_alive = self._parser.should_keep_alive() and request.version == "1.1"
+        self._last = not request.keep_alive
         self._left = int(request.length or 0)
-        self._waiting.append(request)
 
     def on_body(self, data: bytes) -> None:
         request = self._reading

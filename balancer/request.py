@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from collections import deque
 from typing import TYPE_CHECKING
 
 from balancer import forwarded, limits, trailers
@@ -50,6 +49,7 @@ class Request:
     """One request: its head, what of its body waits, and how it ends."""
 
     __slots__ = (
+        "_headers",
         "address",
         "answer",
         "body",
@@ -57,11 +57,11 @@ class Request:
         "chunked",
         "complete",
         "head",
-        "headers",
         "host",
         "id",
         "keep_alive",
         "length",
+        "lines",
         "method",
         "proto",
         "protocol",
@@ -86,7 +86,9 @@ class Request:
         self.method = b""
         self.target = b""
         self.version = "1.1"
-        self.headers: list[tuple[bytes, bytes]] = []
+        self._headers: list[tuple[bytes, bytes]] | None = None
+        # The headers of a plain head, as they go on.
+        self.lines = b""
         self.host = b""
         self.id = b""
         self.head = b""
@@ -99,7 +101,7 @@ class Request:
         self.protocol = b""
         self.complete = False
         # Parts of the body in the framing of the backend's connection, not sent yet.
-        self.body: deque[bytes] = deque()
+        self.body: list[bytes] = []
         self.waiting_bytes = 0
         self.body_sent = False
         # What came after the last chunk, if anything did; and whether the client takes such from a backend.
@@ -109,6 +111,18 @@ class Request:
         self.answer: Answer | None = None
         # Who asks, once that mattered for the choice of a track.
         self.steered: Steered | None = None
+
+    @property
+    def headers(self) -> list[tuple[bytes, bytes]]:
+        """Names and values as they came; a plain head is taken apart only now, for few ask."""
+        if self._headers is None:
+            pairs = [line.partition(b": ") for line in self.lines.split(b"\r\n")[:-1]]
+            self._headers, self.lines = [(name, value) for name, _, value in pairs], b""
+        return self._headers
+
+    @headers.setter
+    def headers(self, headers: list[tuple[bytes, bytes]]) -> None:
+        self._headers, self.lines = headers, b""
 
     @property
     def has_body(self) -> bool:
@@ -187,10 +201,31 @@ class Request:
         The head as it goes to the backend: end-to-end headers, and who asked: `asked`, unless that is a
         trusted proxy. BadRequest if it is huge, or came by here too often.
         """
+        if not self.lines:
+            asked = self._end_to_end(asked)
+        self.address, self.proto = asked.address, asked.proto
+        lines = asked.lines if self.version == "1.1" else asked.lines.replace(b"1.1", b"1.0", 1)
+        host = self.host if asked.host is None else asked.host
+        self.head = b'%b %b HTTP/1.1\r\n%b%b%b"%b\r\nX-Forwarded-Host: %b\r\nX-Request-Id: %b\r\n\r\n' % (
+            self.method,
+            self.target,
+            self.lines,
+            lines,
+            host,
+            asked.rest,
+            host,
+            self.id,
+        )
+        # The limit while it comes in counts what was read at once; this one counts what goes on.
+        if len(self.head) > limits.MAX_HEAD_BYTES:
+            raise BadRequest(431, "head too large")
+
+    def _end_to_end(self, asked: Asked) -> Asked:
+        """Fill in `lines` with the headers that go on; returns who asked, as far as that can be believed."""
         trusted = self.route.trusted
         trusts = trusted is not None and trusted.hold(asked.address)
         drop = connection_options(self.headers)
-        parts = [b"%b %b HTTP/1.1\r\n" % (self.method, self.target)]
+        parts: list[bytes] = []
         said = []
         rounds = 0
         for name, value in self.headers:
@@ -208,8 +243,6 @@ class Request:
                 said.append((lower, value))
         if rounds >= forwarded.MAX_ROUNDS:
             raise BadRequest(508, "the request came by here too often")
-        if trusts and trusted is not None:
-            asked = asked_through(asked, said, trusted)
         if self.protocol:
             parts.append(b"Connection: Upgrade\r\nUpgrade: %b\r\n" % self.protocol)
         elif self.takes_trailers:
@@ -217,19 +250,10 @@ class Request:
             parts.append(b"TE: trailers\r\nConnection: TE\r\n")
         if self.chunked:
             parts.append(b"Transfer-Encoding: chunked\r\n")
-        if not self.host and not any(name.lower() == b"host" for name, _ in self.headers):
+        if not self.host and b"host" not in [name.lower() for name, _ in self.headers]:
             parts.append(b"Host: \r\n")
-        self.address, self.proto = asked.address, asked.proto
-        lines = asked.lines if self.version == "1.1" else asked.lines.replace(b"1.1", b"1.0", 1)
-        host = self.host if asked.host is None else asked.host
-        parts.append(
-            b'%b%b"%b\r\nX-Forwarded-Host: %b\r\nX-Request-Id: %b\r\n\r\n'
-            % (lines, host, asked.rest, host, self.id)
-        )
-        self.head = b"".join(parts)
-        # The limit while it comes in counts what was read at once; this one counts what goes on.
-        if len(self.head) > limits.MAX_HEAD_BYTES:
-            raise BadRequest(431, "head too large")
+        self.lines = b"".join(parts)
+        return asked_through(asked, said, trusted) if trusts and trusted is not None else asked
 
 
 # Set by the balancer itself, whatever the client said.
@@ -241,7 +265,7 @@ def disguises(name: bytes) -> set[bytes]:
     words = name.split(b"-")
     found = {words[0]}
     for word in words[1:]:
-        found = {begun + joint + word for begun in found for joint in (b"-", b"_")}
+        found = {begun + b"-" + word for begun in found} | {begun + b"_" + word for begun in found}
     return found - {name}
 
 

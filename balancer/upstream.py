@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import functools
-from collections import defaultdict
 from typing import TYPE_CHECKING, Any
 
 import httptools
 
-from balancer import limits, trailers
+from balancer import heads, limits, trailers
 from balancer.request import HOP_BY_HOP, connection_options
 from balancer.routes import Backend
 
@@ -53,7 +52,9 @@ class Upstream:
     def _fresh(self) -> None:
         """Ready for the next response. A new parser costs as much as reading a small head: only if needed."""
         if not self._ended:
-            self._parser: Any = httptools.HttpResponseParser(self)
+            self._parser: Any = None
+        # Bytes missing of a plain response's body; see heads.py.
+        self._left = 0
         self._ended = False
         self._head_bytes = 0
         self._in_head = True
@@ -92,8 +93,52 @@ class Upstream:
             self.transport.abort()
             return
         exchange.touch()
+        if self._left:
+            self._count_body(exchange, data)
+            return
+        if heads.COMPILED and self._in_head and not self._head_bytes and self._take_plain(exchange, data):
+            return
+        self._parse(exchange, data)
+
+    def _take_plain(self, exchange: Exchange, data: bytes) -> bool:
+        """Take a response whose head is plain, without the parser; False if it is not."""
+        if exchange.request.method == b"HEAD":
+            return False
+        found = heads.read_response(data)
+        if found is None:
+            return False
+        status, self._left, self._keep, lines, start = found
+        self._in_head, self._head_bytes = False, start
+        # Nothing was fed to the parser, if there is one from the response before.
+        self._ended = True
+        exchange.response_head(status, [lines], False, False)
+        if not self._left and len(data) == start:
+            self._whole = True
+            self._finish(exchange)
+        else:
+            self._count_body(exchange, data[start:])
+        return True
+
+    def _count_body(self, exchange: Exchange, data: bytes) -> None:
+        """Pass on what came of a plain response's body."""
+        if len(data) > self._left:
+            self._stray = True
+            data = data[: self._left]
+        self._left -= len(data)
+        if data:
+            exchange.response_body(data)
+        if not self._left:
+            self._whole = True
+            self._finish(exchange)
+        else:
+            exchange.flush()
+
+    def _parse(self, exchange: Exchange, data: bytes) -> None:
+        """Feed the parser, which calls back, and see what came of it."""
         if self._in_head:
             self._head_bytes += len(data)
+        if self._parser is None:
+            self._parser = httptools.HttpResponseParser(self)
         try:
             self._parser.feed_data(data)
         except httptools.HttpParserUpgrade as end:
@@ -247,7 +292,7 @@ class Pool:
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self._loop = loop
-        self._idle: dict[Backend, list[Upstream]] = defaultdict(list)
+        self._idle: dict[Backend, list[Upstream]] = {}
 
     def take(self, backend: Backend, idle_seconds: float) -> Upstream | None:
         """A connection to a backend that was idle for no longer than this, or None."""
@@ -272,7 +317,7 @@ class Pool:
 
     def put(self, upstream: Upstream) -> None:
         """Keep a connection for the next request."""
-        idle = self._idle[upstream.backend]
+        idle = self._idle.setdefault(upstream.backend, [])
         if not upstream.backend.usable or len(idle) >= limits.MAX_IDLE_PER_BACKEND:
             upstream.transport.close()
             return

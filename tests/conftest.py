@@ -1,12 +1,22 @@
 """Which tests can run here. The e2e tests need root; CI must not pass without them."""
 
 import os
+import subprocess
+import sys
 
 import pytest
 import salt._logging
 
 # Salt keeps log records for its console and writes them when Python ends: pages, after pytest's last line.
 salt._logging.shutdown_temp_handler()
+
+# `SLUICE_COMPILED=1 pytest ...` tests the balancer with its compiled part, built anew if a source changed.
+if os.environ.get("SLUICE_COMPILED"):
+    BUILD = [sys.executable, os.path.join(os.path.dirname(__file__), "..", "scripts", "build-balancer")]
+    TREE = subprocess.run(BUILD, check=True, stdout=subprocess.PIPE, text=True).stdout.strip()
+    sys.path.insert(0, TREE)
+    # Where `python -m balancer` finds it, too.
+    os.environ["SLUICE_TREE"] = TREE
 
 NO_ROOT = "e2e: needs root for the lab's machines; run it with sudo"
 

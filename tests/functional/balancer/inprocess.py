@@ -9,7 +9,6 @@ import dataclasses
 import re
 import time
 
-import httptools
 from reading import OF_THE_HOP, OF_THE_PROXY, Reader, read
 
 from balancer.frontend import Client
@@ -32,6 +31,29 @@ CALLBACKS = (
     "on_body",
     "on_message_complete",
 )
+
+
+def watched(name):
+    """A callback of the parser; the parser turns what it raises into errors of its own."""
+
+    def call(client, *args):
+        try:
+            getattr(Client, name)(client, *args)
+        except Exception as error:
+            client.errors.append(error)
+            raise
+
+    return call
+
+
+class Watched(Client):
+    """A client that tells what its callbacks raise."""
+
+    def __init__(self, worker, names, errors):
+        super().__init__(worker, names)
+        self.errors = errors
+
+    locals().update({name: watched(name) for name in CALLBACKS})
 
 
 class Wire(asyncio.Transport):
@@ -217,24 +239,7 @@ class Front:
         )
         names = self.worker.names("127.0.0.1:80")
         names.take_over([(route, (), 0)])
-        client = Client(self.worker, names)
-        for name in CALLBACKS:
-            setattr(client, name, self._watched(getattr(client, name)))
-        # The parser looks its callbacks up when it is made.
-        client._parser = httptools.HttpRequestParser(client)
-        return client
-
-    def _watched(self, callback):
-        """The parser turns what its callbacks raise into errors of its own."""
-
-        def call(*args):
-            try:
-                callback(*args)
-            except Exception as error:
-                self._errors.append(error)
-                raise
-
-        return call
+        return Watched(self.worker, names, self._errors)
 
 
 def check(front, pieces):

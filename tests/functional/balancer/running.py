@@ -16,6 +16,8 @@ from pathlib import Path
 from tests.support.ports import free_port
 
 ROOT = Path(__file__).parents[3]
+# Where the balancer is: the checkout, or its build with the compiled part (see tests/conftest.py).
+TREE = os.environ.get("SLUICE_TREE", ROOT)
 ADMIN_TOKEN = "admin-token-of-the-tests"
 MONITOR_TOKEN = "monitor-token-of-the-tests"
 # Generous: a loaded machine with two cores.
@@ -123,7 +125,7 @@ class Balancer:
             before, kept, told = self.systemd.launch()
             words, environment = [*before, *words], {**environment, **told}
         self._process = subprocess.Popen(
-            words, cwd=ROOT, stdout=self.output, stderr=self.output, env=environment, pass_fds=kept
+            words, cwd=TREE, stdout=self.output, stderr=self.output, env=environment, pass_fds=kept
         )
         if wait:
             wait_until(self.is_ready, "the balancer is ready")

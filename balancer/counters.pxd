@@ -1,0 +1,4 @@
+cdef class Counters:
+    cdef public dict requests, retries, refusals, mirrored, kept, failures, passed_on, _budget
+    cpdef finished(self, str service, str track, str backend, int status, double seconds)
+    cpdef bint may_retry(self, str service) except -1
