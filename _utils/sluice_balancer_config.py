@@ -26,6 +26,7 @@ PASSED = (
     "rules",
     "slow_start_seconds",
     "testers",
+    "timeouts",
     "tls",
     "trust_forwarded_from",
     "upgrade",

@@ -12,6 +12,7 @@ from balancer.answers import head_bytes, own_answer
 from balancer.outcomes import CONNECT, CUT_SHORT, NO_ANSWER, TIMEOUT
 from balancer.request import Request
 from balancer.routes import Backend
+from balancer.timeouts import late
 from balancer.trailers import LAST_CHUNK, last_chunk
 from balancer.tunnel import Tunnel
 from balancer.upstream import Upstream
@@ -102,7 +103,7 @@ class Exchange:
 
     async def _connect(self, backend: Backend) -> None:
         try:
-            upstream = await self.client.worker.pool.connect(backend)
+            upstream = await self.client.worker.pool.connect(backend, self.route.timeouts.connect_seconds)
         except (OSError, TimeoutError):
             self._connecting = None
             if not self.over:
@@ -190,6 +191,7 @@ class Exchange:
         """
         self.status = status
         self.head_sent = True
+        self._last = self.client.worker.clock()
         if unsized_body:
             self.ends_with_connection = unframed
             if self.request.version == "1.1":
@@ -305,19 +307,30 @@ class Exchange:
         if self.tunnel is not None:
             self.tunnel.check_time(now)
             return
-        if now - self._last < limits.STALL_SECONDS:
+        idle, limit = now - self._last, self.route.timeouts
+        if limit.total_seconds is None and idle < limit.response_seconds and idle < limit.idle_seconds:
+            # Most, and they are looked at often.
             return
-        if not self.request.complete and self.client.is_reading:
-            self.stop(408, "the request's body stopped coming")
-        else:
-            if self.backend is not None:
-                reason = CUT_SHORT if self.head_sent else TIMEOUT
-                why = "the backend did not answer in time"
-                self.client.worker.outcomes.failed(self.route, self.backend, reason, why)
-            self.stop(504, "the backend did not answer in time")
+        found = late(
+            limit,
+            now - self.request.started,
+            idle,
+            sent=self.upstream is not None,
+            body_due=not self.request.complete and self.client.is_reading,
+            answered=self.head_sent,
+            client_slow=self.client.is_slow,
+        )
+        if found is None:
+            return
+        if found.backend_failed and self.backend is not None:
+            reason = CUT_SHORT if self.head_sent else TIMEOUT
+            self.client.worker.outcomes.failed(self.route, self.backend, reason, found.why)
+        self.stop(found.status, found.why)
 
     def touch(self) -> None:
-        self._last = self.client.worker.clock()
+        """Something of the answer came; before its head is whole that is no reason to wait on."""
+        if self.head_sent:
+            self._last = self.client.worker.clock()
 
     def cancel(self) -> None:
         """The client is gone, or the backend was cut off."""

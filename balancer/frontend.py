@@ -440,6 +440,11 @@ class Client:
         """True unless back-pressure holds the client up."""
         return self.transport.is_reading()
 
+    @property
+    def is_slow(self) -> bool:
+        """True while the client does not take what was written."""
+        return self._full
+
     def pause_writing(self) -> None:
         self._full = True
         if self._exchange is not None and self._exchange.upstream is not None:

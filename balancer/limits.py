@@ -23,9 +23,6 @@ UPSTREAM_IDLE_SECONDS = 30.0
 # A request that must not be sent twice takes only a connection that no server can have given up yet: node,
 # the most impatient, closes after 5 s.
 UNREPEATABLE_IDLE_SECONDS = 2.0
-CONNECT_SECONDS = 2.0
-# No byte from the backend, or none from the client, for this long.
-STALL_SECONDS = 60.0
 # How much of a request's body waits in memory for its connection.
 MAX_WAITING_BYTES = 64 * 1024
 # Idle connections kept to one backend by one worker.

@@ -13,7 +13,7 @@ cdef class Route:
     cdef public dict weights, tracks
     cdef public dict _usable, _turns
     cdef public Shares _shares
-    cdef public object rules, steering, trusted, mirror, protocols
+    cdef public object rules, steering, trusted, mirror, protocols, timeouts
     cdef public bint alert, gateway_errors, _is_in_turn
     cdef public double tunnel_idle_seconds, _slow_start, _warm_at
     cdef public dict _steering_told, _warm_ups

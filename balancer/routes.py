@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Sequence
 from typing import TYPE_CHECKING, Any
 
-from balancer import limits, policy
+from balancer import limits, policy, timeouts
 from balancer.networks import Networks
 from balancer.rules import Rules
 from balancer.steering import Steering
+from balancer.timeouts import Timeouts
 
 if TYPE_CHECKING:
     from balancer.mirror import Mirror
@@ -57,6 +58,7 @@ class Route:
         self.rules: Rules | None = None
         # Whether an answer of 502, 503 or 504 is a failure of the backend.
         self.gateway_errors = False
+        self.timeouts = timeouts.DEFAULTS
         # What clients may switch to, and how long nothing may move then.
         self.protocols: frozenset[bytes] = frozenset()
         self.tunnel_idle_seconds = 0.0
@@ -84,6 +86,7 @@ class Route:
         self.tunnel_idle_seconds = upgrade["idle_seconds"]
         before = {(b.track, b.id, b.host, b.port): b for track in self.tracks.values() for b in track}
         self.gateway_errors = table.get("gateway_errors", False)
+        self.timeouts = Timeouts(**table.get("timeouts", {}))
         self.tracks = {}
         for track, backends in table["tracks"].items():
             self.tracks[track] = []

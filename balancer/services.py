@@ -16,6 +16,7 @@ from balancer.reader import Address, Reader
 from balancer.rules import Rule
 from balancer.rulesfile import read_rules
 from balancer.testers import Testers, read_testers
+from balancer.timeouts import Timeouts, read_timeouts
 from balancer.tls import Tls, read_tls
 from balancer.upgrade import Upgrade, read_upgrade
 
@@ -41,6 +42,7 @@ KNOWN = {
     "slow_start_seconds",
     "testers",
     "tls",
+    "timeouts",
     "tracks",
     "trust_forwarded_from",
     "upgrade",
@@ -84,6 +86,7 @@ class Service:
     tracks: dict[str, dict[str, Address]]
     monitor: MonitorLimits | None = None
     ejection: EjectionLimits = EjectionLimits()
+    timeouts: Timeouts = Timeouts()
     # Track to how many backends a drain must leave up: a number, or percent of the track as in `50%`.
     min_available: dict[str, int | str] = field(default_factory=lambda: dict(MIN_AVAILABLE))
     # Whose requests are this service's at a listener it shares; none: all that are no other's.
@@ -159,6 +162,7 @@ def _service(read: Reader, name: str, told: object) -> Service:
             read, table.get("trust_forwarded_from", []), f"{path}.trust_forwarded_from"
         ),
         monitor=_monitor(read, table["monitor"], f"{path}.monitor") if "monitor" in table else None,
+        timeouts=read_timeouts(read, table.get("timeouts", {}), f"{path}.timeouts"),
         ejection=read_ejection(read, table.get("ejection", {}), f"{path}.ejection"),
         min_available=_min_available(
             read, table.get("min_available", {}), f"{path}.min_available", set(tracks)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import socket
+from dataclasses import asdict
 from pathlib import Path
 from time import monotonic
 from typing import Any
@@ -137,6 +138,7 @@ class Supervisor:
             "hosts": service.hosts,
             "trust_forwarded_from": service.trust_forwarded_from,
             "gateway_errors": service.ejection.gateway_errors,
+            "timeouts": asdict(service.timeouts),
             "weights": self.leasing.weights(service),
             "alert": self.state.alert(service.name) is not None,
             "upgrade": vars(service.upgrade),

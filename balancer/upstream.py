@@ -306,9 +306,9 @@ class Pool:
                 return upstream
         return None
 
-    async def connect(self, backend: Backend) -> Upstream:
-        """A new connection. Raises OSError or TimeoutError."""
-        async with asyncio.timeout(limits.CONNECT_SECONDS):
+    async def connect(self, backend: Backend, seconds: float) -> Upstream:
+        """A new connection, made within so many seconds. Raises OSError or TimeoutError."""
+        async with asyncio.timeout(seconds):
             make: Any = functools.partial(Upstream, self._loop, backend)
             upstream: Upstream
             _, upstream = await self._loop.create_connection(make, backend.host, backend.port)

@@ -27,9 +27,9 @@ from balancer.hosts import NONE, Names
 from balancer.leaving import leave
 from balancer.plane import Plane
 from balancer.routes import Route
+from balancer.timeouts import TICK_SECONDS
 from balancer.tls import server_context
 
-TICK_SECONDS = 0.2
 # The table of a service that is no more.
 NOTHING: dict[str, Any] = {"tracks": {}, "weights": {}, "alert": False}
 
