@@ -84,9 +84,9 @@ class Steering:
                 cookies.append(value)
                 if self._cookies is not None and self._cookies.name in value:
                     rest = without_cookie(value, self._cookies.name)
-                    request.head = replaced(request.head, name, value, rest)
+                    request.head = replaced(request.head, name, value, rest or None)
             elif lower in self._stripped:
-                request.head = replaced(request.head, name, value, b"")
+                request.head = replaced(request.head, name, value, None)
                 if lower == self._header:
                     said.append(value.strip(b" \t"))
         wish = self._wishes.wish(said, cookies, request.address) if self._wishes else ""
@@ -101,9 +101,7 @@ class Steering:
             user.cookie = self._cookies.line(user.position, secure)
 
 
-def replaced(head: bytes, name: bytes, old: bytes, new: bytes) -> bytes:
-    """A head with another value for a header as it came in, or without it if there is none left."""
-    if old == new:
-        return head
-    line = b"%b: %b\r\n" % (name, new) if new else b""
+def replaced(head: bytes, name: bytes, old: bytes, new: bytes | None) -> bytes:
+    """A head with another value for a header as it came in, or without that header."""
+    line = b"" if new is None else b"%b: %b\r\n" % (name, new)
     return head.replace(b"\r\n%b: %b\r\n" % (name, old), b"\r\n" + line, 1)

@@ -491,3 +491,14 @@ def quiet(site):
     context = site.authority.context()
     context.check_hostname = False
     return context
+
+
+def test_who_is_kept_on_a_track_gets_a_secure_cookie(own_site):
+    made = own_site.balancer
+    secret = made.directory / "affinity.secret"
+    secret.write_text("an affinity secret that only the tests know")
+    made.shop["affinity"] = {"secret_file": str(secret), "release": "1"}
+    made.write()
+    ready(own_site)
+    assert b"HttpOnly; SameSite=Lax; Secure\r\n" in own_site.ask()
+    assert "Secure" not in made.get("/", Host="shop.example").headers["set-cookie"]
