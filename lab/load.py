@@ -97,6 +97,8 @@ class Load:
     checks: tuple[Check, ...] = CHECKBOX
     versions: frozenset[str] | None = None
     answers: list[Answer] = field(default_factory=list)
+    # How long a user waits.
+    answer_seconds: float = ANSWER_SECONDS
 
     def __post_init__(self) -> None:
         if not is_allowed(self.host, self.network):
@@ -112,7 +114,7 @@ class Load:
     def stop(self) -> None:
         """Start no more requests and wait for those under way."""
         self._stop.set()
-        self._thread.join(ANSWER_SECONDS + 5)
+        self._thread.join(self.answer_seconds + 5)
 
     async def _run(self) -> None:
         begun = time.monotonic()
@@ -136,13 +138,13 @@ class Load:
         started = time.time()
         version, problem = "", None
         try:
-            async with asyncio.timeout(ANSWER_SECONDS):
+            async with asyncio.timeout(self.answer_seconds):
                 answer = await exchange(self.host, self.port, check.request)
             version, problem = judge(answer, check)
             if problem is None and version not in (self.versions or {version}):
                 problem = f"answered by version {version[:40]!r}"
         except TimeoutError:
-            problem = f"no answer within {ANSWER_SECONDS:.0f} s"
+            problem = f"no answer within {self.answer_seconds:.0f} s"
         except Exception as error:  # whatever it is, it is an answer that no user could use
             problem = f"{type(error).__name__}: {error}"
         self.answers.append(Answer(started, time.time(), version, problem))
