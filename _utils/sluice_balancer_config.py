@@ -23,6 +23,7 @@ PASSED = (
     "hosts",
     "mirror",
     "monitor",
+    "proxy_protocol",
     "rules",
     "slow_start_seconds",
     "testers",

@@ -1,4 +1,4 @@
-"""Connections on which something comes before HTTP: a TLS handshake."""
+"""Connections on which something comes before HTTP: a header of the PROXY protocol, a TLS handshake."""
 
 from __future__ import annotations
 
@@ -10,6 +10,8 @@ from collections.abc import Callable
 from typing import Any
 
 from balancer import limits
+from balancer.networks import Networks
+from balancer.proxyprotocol import BadHeader, take_header
 
 log = logging.getLogger(__name__)
 
@@ -22,21 +24,30 @@ AT_ONCE = 64
 class Doorman:
     """
     Accepts connections on a socket and brings them in: `make` makes the protocol of one that comes from an
-    address, and `refused` is told why one does not come in.
+    address, and `refused` is told why one does not come in. `proxies`: whose connections alone come in, and
+    begin with a header that tells who connected to them; None: everybody's, without. `coming_in`: who is at
+    it, the oldest first, shared by all listeners.
     """
 
     def __init__(
         self,
         listener: socket.socket,
-        context: ssl.SSLContext,
+        context: ssl.SSLContext | None,
+        proxies: Networks | None,
         make: Callable[[str], Any],
         refused: Callable[[str], None],
+        coming_in: dict[asyncio.Task[None], None],
     ) -> None:
-        self._listener, self._context = listener, context
+        self._listener, self._proxies = listener, proxies
+        settings: dict[str, Any] = {
+            "ssl": context,
+            "ssl_handshake_timeout": limits.HANDSHAKE_SECONDS,
+            "ssl_shutdown_timeout": limits.IDLE_SECONDS,
+        }
+        self._settings = settings if context is not None else {}
         self._make, self._refused = make, refused
         self._loop = asyncio.get_running_loop()
-        # The oldest first.
-        self._coming_in: dict[asyncio.Task[None], None] = {}
+        self._coming_in = coming_in
         self._loop.add_reader(listener, self._accept)
 
     def close(self) -> None:
@@ -72,15 +83,20 @@ class Doorman:
         task.add_done_callback(self._coming_in.pop)
 
     async def _bring_in(self, line: socket.socket, address: str) -> None:
+        step = "proxy"
         try:
-            await self._loop.connect_accepted_socket(
-                lambda: self._make(address),
-                line,
-                ssl=self._context,
-                ssl_handshake_timeout=limits.HANDSHAKE_SECONDS,
-                ssl_shutdown_timeout=limits.IDLE_SECONDS,
-            )
-        except (OSError, TimeoutError, asyncio.CancelledError):
+            if self._proxies is not None:
+                address = await self._told(line, address)
+            step = "tls"
+            await self._loop.connect_accepted_socket(lambda: self._make(address), line, **self._settings)
+        except (OSError, TimeoutError, BadHeader, asyncio.CancelledError):
             # ssl.SSLError is an OSError. That is the client's affair; numbers tell of attacks.
-            self._refused("tls")
+            self._refused(step)
             line.close()
+
+    async def _told(self, line: socket.socket, address: str) -> str:
+        """Who connected to the proxy in front. Raises BadHeader, OSError or TimeoutError."""
+        if self._proxies is not None and not self._proxies.hold(address.encode()):
+            raise BadHeader("not from a proxy")
+        async with asyncio.timeout(limits.HANDSHAKE_SECONDS):
+            return await take_header(self._loop, line) or address

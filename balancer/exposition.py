@@ -204,6 +204,9 @@ def tls(status: dict[str, Any], counters: dict[str, Any]) -> list[Metric]:
     )
     rows: dict[str, int] = dict(counters.get("kept_out", {}))
     for service, told in status["services"].items():
+        listeners = [told["listen"], *([told["tls"]["listen"]] if told["tls"] else [])]
+        for listener in listeners if told["proxy_protocol"] else ():
+            rows.setdefault(f"{listener} proxy", 0)
         if told["tls"] is None:
             continue
         rows.setdefault(f"{told['tls']['listen']} tls", 0)

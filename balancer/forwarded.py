@@ -13,7 +13,7 @@ import re
 from typing import NamedTuple
 
 from balancer.hosts import is_host
-from balancer.networks import Networks
+from balancer.networks import Networks, written
 
 FOR, PROTO, HOST = b"x-forwarded-for", b"x-forwarded-proto", b"x-forwarded-host"
 # What the balancer says of who asked. Nobody else's word on it goes through.
@@ -102,7 +102,7 @@ def address_in(element: bytes) -> bytes | None:
     if found is None:
         return None
     try:
-        return str(ipaddress.ip_address(found[1] or found[2] or found[3])).encode()
+        return written(ipaddress.ip_address(found[1] or found[2] or found[3])).encode()
     except ValueError:
         return None
 

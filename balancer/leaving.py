@@ -26,13 +26,13 @@ async def leave(worker: Worker, accepting: Accepting, orders: asyncio.Future[Non
     worker.stopping = True
     now = worker.clock()
     closing, deadline = now + limits.CLOSING_SECONDS, now + limits.STOP_SECONDS
-    while worker.clients and worker.clock() < closing and not orders.done():
+    while (worker.clients or worker.coming_in) and worker.clock() < closing and not orders.done():
         await asyncio.sleep(POLL_SECONDS)
     accepting.close()
     orders.cancel()
     # Nobody tells of an alert any more, so one is assumed for what is still asked.
     worker.trust_stable_only()
-    while worker.clients and (now := worker.clock()) < deadline:
+    while (worker.clients or worker.coming_in) and (now := worker.clock()) < deadline:
         for client in list(worker.clients):
             if client.is_quiet_since(now - limits.CLOSING_SECONDS) and not unread_bytes(client):
                 client.close_if_idle()

@@ -12,7 +12,7 @@ HEAD_SECONDS = 10.0
 IDLE_SECONDS = 75.0
 # What comes before HTTP is a few round trips, from a phone in a tunnel as well.
 HANDSHAKE_SECONDS = 10.0
-# Connections of a listener and worker on their way in at a time: more than come in good faith in 10 s.
+# Connections of a worker on their way in at a time: more than come in good faith in 10 s.
 MAX_COMING_IN = 4096
 # After an answer that came before the end of its request, what the client still sends is thrown away for
 # so long: a reset at once would take the answer from it (RFC 9112, 9.6).

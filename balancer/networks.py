@@ -42,6 +42,12 @@ def plain_address(told: str) -> str:
     return told.partition("%")[0]
 
 
+def written(address: IP) -> str:
+    """An address as people write it, see `plain_address`."""
+    mapped = address.ipv4_mapped if isinstance(address, ipaddress.IPv6Address) else None
+    return str(mapped or address)
+
+
 class Networks:
     """A set of networks."""
 

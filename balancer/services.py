@@ -12,6 +12,7 @@ from balancer.ejection import EjectionLimits, read_ejection
 from balancer.hosts import NONE, Door, check_shared, read_hosts
 from balancer.mirror import MirrorSettings, read_mirror
 from balancer.networks import read_networks
+from balancer.proxyprotocol import ProxyProtocol, read_proxy_protocol
 from balancer.reader import Address, Reader
 from balancer.rules import Rule
 from balancer.rulesfile import read_rules
@@ -38,6 +39,7 @@ KNOWN = {
     "min_available",
     "mirror",
     "monitor",
+    "proxy_protocol",
     "rules",
     "slow_start_seconds",
     "testers",
@@ -92,6 +94,7 @@ class Service:
     # Whose requests are this service's at a listener it shares; none: all that are no other's.
     hosts: tuple[str, ...] = ()
     rules: tuple[Rule, ...] = ()
+    proxy_protocol: ProxyProtocol | None = None
     tls: Tls | None = None
     # Proxies that are believed what they say of who asked.
     trust_forwarded_from: tuple[str, ...] = ()
@@ -106,9 +109,12 @@ class Service:
     @property
     def doors(self) -> list[Door]:
         """Where users come in."""
-        doors = [Door(self.listen, self.name, "listen", self.hosts, "plain HTTP")]
+        behind = ""
+        if self.proxy_protocol is not None:
+            behind = f" with proxy_protocol from {', '.join(self.proxy_protocol.networks)}"
+        doors = [Door(self.listen, self.name, "listen", self.hosts, f"plain HTTP{behind}")]
         if self.tls is not None:
-            how = f"TLS {self.tls.min_version}"
+            how = f"TLS {self.tls.min_version}{behind}"
             doors.append(Door(self.tls.listen, self.name, "tls.listen", self.hosts, how))
         return doors
 
@@ -157,6 +163,9 @@ def _service(read: Reader, name: str, told: object) -> Service:
         health=_health(read, table.get("health", {}), f"{path}.health"),
         tracks=tracks,
         hosts=read_hosts(read, table["hosts"], f"{path}.hosts") if "hosts" in table else (),
+        proxy_protocol=read_proxy_protocol(read, table["proxy_protocol"], f"{path}.proxy_protocol")
+        if "proxy_protocol" in table
+        else None,
         tls=read_tls(read, table["tls"], f"{path}.tls") if "tls" in table else None,
         trust_forwarded_from=read_networks(
             read, table.get("trust_forwarded_from", []), f"{path}.trust_forwarded_from"

@@ -561,6 +561,7 @@ class Supervisor:
             "listen": str(service.listen),
             "hosts": list(service.hosts),
             "tls": self.certificates.status(service),
+            "proxy_protocol": service.proxy_protocol and list(service.proxy_protocol.networks),
             "alert": vars(alert) if alert else None,
             "lease": lease,
             "affinity": {"release": service.affinity.release} if service.affinity else None,

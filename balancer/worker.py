@@ -25,6 +25,7 @@ from balancer.exchange import Exchange
 from balancer.frontend import Client
 from balancer.hosts import NONE, Names
 from balancer.leaving import leave
+from balancer.networks import Networks
 from balancer.plane import Plane
 from balancer.routes import Route
 from balancer.timeouts import TICK_SECONDS
@@ -43,6 +44,8 @@ class Worker(Plane):
         # Requests whose Host no service has are this one's, in log and metrics.
         self.nowhere = Route(NONE, self.clock)
         self.listeners: dict[str, Names] = {}
+        # Connections that have not got as far as HTTP.
+        self.coming_in: dict[asyncio.Task[None], None] = {}
         self.accepting: Accepting | None = None
         # The latest table of all services.
         self._services: dict[str, Any] = {}
@@ -58,12 +61,14 @@ class Worker(Plane):
 
     def serve(self, address: str, how: dict[str, Any], one: socket.socket) -> Doorman | None:
         """Accept what has more before it than HTTP; None for what has not, see `plain`."""
-        if "tls" not in how:
+        if not how:
             return None
-        make = functools.partial(Client, self, self.names(address), b"https")
-        return Doorman(
-            one, server_context(how["tls"]), make, functools.partial(self.metrics.kept_out, address)
-        )
+        tls = "tls" in how
+        context = server_context(how["tls"]) if tls else None
+        proxies = Networks(how["proxies"]) if "proxies" in how else None
+        make = functools.partial(Client, self, self.names(address), b"https" if tls else b"http")
+        refused = functools.partial(self.metrics.kept_out, address)
+        return Doorman(one, context, proxies, make, refused, self.coming_in)
 
     def plain(self, address: str) -> Factory:
         """What a connection to a listener is served by."""

@@ -9,6 +9,7 @@ import uvloop
 
 from balancer import limits
 from balancer.doorman import Doorman
+from balancer.networks import Networks
 from balancer.tls import context_of
 from tests.support.certificates import Authority
 
@@ -37,12 +38,12 @@ class Echo(asyncio.Protocol):
 class Door:
     """A doorman, and whom he did not let in."""
 
-    def __init__(self, context):
+    def __init__(self, context, proxies=None):
         listener = socket.create_server(("127.0.0.1", 0))
         listener.setblocking(False)
         self.port = listener.getsockname()[1]
         self.refused = []
-        self.man = Doorman(listener, context, Echo, self.refused.append)
+        self.man = Doorman(listener, context, proxies, Echo, self.refused.append, {})
 
     @contextlib.asynccontextmanager
     async def knock(self, **settings):
@@ -135,5 +136,107 @@ def test_a_closed_door_lets_those_in_who_are_on_the_way(authority, context):
         with pytest.raises(OSError):
             async with door.knock():
                 pass
+
+    told(story())
+
+
+# Behind the PROXY protocol.
+
+PROXIES = Networks(["127.0.0.0/8"])
+V1 = b"PROXY TCP4 203.0.113.7 10.0.0.1 4096 80\r\n"
+V1_SIX = b"PROXY TCP6 2001:db8::7 fd00::1 4096 80\r\n"
+LOCAL = b"\r\n\r\n\0\r\nQUIT\n\x20\x00\x00\x00"
+
+
+@pytest.mark.parametrize(
+    ("header", "address"), [(V1, "203.0.113.7"), (V1_SIX, "2001:db8::7"), (LOCAL, "127.0.0.1")]
+)
+def test_the_header_tells_who_asks(header, address):
+    async def story():
+        door = Door(None, PROXIES)
+        async with door.knock() as (reader, writer):
+            writer.write(header + b"hello")
+            assert await reader.read(100) == f"{address} said hello".encode()
+        door.man.close()
+        assert door.refused == []
+
+    told(story())
+
+
+@pytest.mark.parametrize("header", [V1, LOCAL])
+def test_the_header_may_come_in_two_parts_wherever_it_is_cut(header):
+    async def one(door, cut):
+        async with door.knock() as (reader, writer):
+            writer.get_extra_info("socket").setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            whole = header + b"hello"
+            writer.write(whole[:cut])
+            # The first part is there, alone, once somebody waits for more.
+            await asyncio.sleep(0.002)
+            writer.write(whole[cut:])
+            said = b""
+            while not said.endswith(b"hello"):
+                part = await reader.read(100)
+                assert part, f"refused when cut at {cut}"
+                said += part.rpartition(b" said ")[2]
+
+    async def story():
+        door = Door(None, PROXIES)
+        await asyncio.gather(*(one(door, cut) for cut in range(len(header) + 5)))
+        door.man.close()
+        assert door.refused == []
+
+    told(story())
+
+
+def test_a_header_comes_before_the_handshake(authority, context):
+    async def story():
+        door = Door(context, PROXIES)
+        async with door.knock() as (reader, writer):
+            writer.write(V1)
+            await writer.start_tls(authority.context(), server_hostname="a.example")
+            writer.write(b"hello")
+            assert await reader.read(100) == b"203.0.113.7 said hello"
+        door.man.close()
+
+    told(story())
+
+
+@pytest.mark.parametrize(
+    ("proxies", "sent"),
+    [
+        (PROXIES, b"GET / HTTP/1.1\r\nHost: a\r\n\r\n"),
+        (PROXIES, b"PROXY TCP4 nobody\r\nhello"),
+        (Networks(["10.0.0.0/8"]), V1 + b"hello"),
+        (Networks(["10.0.0.0/8"]), b"hello"),
+    ],
+)
+def test_without_a_good_header_or_not_from_a_proxy_nobody_comes_in(proxies, sent):
+    async def story():
+        door = Door(None, proxies)
+        async with door.knock() as (reader, writer):
+            writer.write(sent)
+            with contextlib.suppress(ConnectionError):
+                assert await reader.read(100) == b""
+        await until(lambda: door.refused == ["proxy"])
+        door.man.close()
+
+    told(story())
+
+
+@pytest.mark.parametrize("begun", [b"", b"PROXY TCP4 203", LOCAL[:5]])
+def test_a_header_that_does_not_end_is_not_waited_for_long(monkeypatch, begun):
+    monkeypatch.setattr(limits, "HANDSHAKE_SECONDS", 0.2)
+
+    async def story():
+        door = Door(None, PROXIES)
+        async with door.knock() as (reader, writer):
+            writer.write(begun)
+            with contextlib.suppress(ConnectionError):
+                assert await reader.read(100) == b""
+        async with door.knock() as (_, writer):
+            writer.write(begun)
+            writer.write_eof()
+            await until(lambda: len(door.refused) == 2)
+        door.man.close()
 
     told(story())

@@ -98,6 +98,7 @@ THROUGH = {
     "through a proxy of IPv6": ([b"2001:DB8::1, fd00::5"], "2001:db8::1, fd00::5, 10.0.0.9", b"2001:db8::1"),
     "with ports": ([b"7.7.7.7:4000"], "7.7.7.7, 10.0.0.9", b"7.7.7.7"),
     "brackets and a port": ([b"[2001:db8::1]:4000"], "2001:db8::1, 10.0.0.9", b"2001:db8::1"),
+    "IPv4 in IPv6's clothes": ([b"7.7.7.7, ::ffff:10.0.0.5"], "7.7.7.7, 10.0.0.5, 10.0.0.9", b"7.7.7.7"),
     "all of them trusted": ([b"10.0.0.1, 10.0.0.2"], "10.0.0.1, 10.0.0.2, 10.0.0.9", b"10.0.0.1"),
     "no address": ([b"unknown"], "10.0.0.9", PROXY),
     "no address at the end": ([b"7.7.7.7, unknown"], "10.0.0.9", PROXY),

@@ -89,7 +89,8 @@ def test_a_dump_survives_json_and_adds_up():
 
 def status(**tracks):
     rows = {track: {"backends": {name: {} for name in names}} for track, names in tracks.items()}
-    return {"services": {"shop": {"hosts": [], "tls": None, "tracks": rows}}}
+    shop = {"listen": "127.0.0.1:80", "hosts": [], "tls": None, "proxy_protocol": None, "tracks": rows}
+    return {"services": {"shop": shop}}
 
 
 def samples(metric):
