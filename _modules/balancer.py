@@ -12,6 +12,7 @@ import json
 import re
 from pathlib import Path
 
+import sluice_show
 from salt.exceptions import CommandExecutionError, SaltInvocationError
 
 __virtualname__ = "balancer"
@@ -48,6 +49,31 @@ def status():
     Raises CommandExecutionError if the balancer does not answer.
     """
     return _call("GET", "/status")
+
+
+def show(service=None):
+    """
+    The status of the balancer as a text for people.
+
+    CLI Example:
+
+    .. code-block:: bash
+
+        salt 'lb-*' balancer.show
+        salt 'lb-*' balancer.show checkbox
+
+    service (str)
+        Only this service. Default: all.
+
+    Returns text. Raises CommandExecutionError for an unknown service, or if the balancer does not answer.
+    """
+    told = status()
+    if service is not None:
+        if service not in told["services"]:
+            known = ", ".join(sorted(told["services"])) or "none"
+            raise CommandExecutionError(f"unknown service {service}; known: {known}")
+        told = told | {"services": {service: told["services"][service]}}
+    return sluice_show.text(told)
 
 
 def alert(service, reason="raised by hand"):

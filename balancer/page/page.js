@@ -219,6 +219,17 @@ const actions = {
         ),
     });
   },
+  endLease(service) {
+    dialog.open({
+      title: `End the lease of ${service}?`,
+      text: "The declared weights hold again, at this balancer.",
+      go: "End the lease",
+      act: () =>
+        order("DELETE", `/weights/${encodeURIComponent(service)}`, undefined, (told) =>
+          told.ended ? `The declared weights of ${service} hold again.` : `${service} has no lease.`,
+        ),
+    });
+  },
   drain(service, backend, refused = null) {
     const force = refused !== null;
     dialog.open({

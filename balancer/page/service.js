@@ -1,6 +1,6 @@
 // One service: its alert, its weights, its charts and its backends.
 import { Chart } from "./chart.js";
-import { make, say, mark, Keyed, short } from "./tools.js";
+import { age, make, say, mark, Keyed, short } from "./tools.js";
 
 const STATES = { up: "good", down: "bad", drained: "warn", ejected: "bad" };
 const FINDINGS = { ok: "good", broken: "bad", alert: "bad" };
@@ -12,6 +12,11 @@ export class Service {
     const id = `service-${name}`;
     this.badge = make("span", { class: "badge" });
     this.note = make("p", { class: "hint" });
+    this.tls = make("p", { class: "refusal" });
+    this.leased = make("strong");
+    this.until = make("p", { class: "hint" });
+    const end = button("End lease…", `End lease of ${name}`, "", () => actions.endLease(name));
+    this.lease = make("div", { class: "standing leased", hidden: "" }, make("div", {}, this.leased, this.until), end);
     this.raise = button("Raise alert…", `Raise alert for ${name}`, "grave", () => actions.alert(name));
     this.reason = make("strong");
     this.who = make("p", { class: "hint" });
@@ -30,9 +35,10 @@ export class Service {
       { class: "service", "aria-labelledby": id },
       make("div", { class: "top" }, make("h2", { id }, name), this.badge, this.note, this.raise),
       this.standing,
+      this.lease,
       make("div", { class: "split" }, this.bar.parent, this.weights.parent),
       this.plots,
-      make("div", { class: "facts" }, make("p", {}, "Monitor ", this.finding, " ", this.said), this.lost),
+      make("div", { class: "facts" }, make("p", {}, "Monitor ", this.finding, " ", this.said), this.lost, this.tls),
       make("div", {}, table(this.rows.parent)),
     );
   }
@@ -40,7 +46,9 @@ export class Service {
   update(told, history, since, { samples, seconds }) {
     const tracks = Object.keys(told.tracks);
     this.showAlert(told.alert, since);
+    this.showLease(told.lease);
     this.showWeights(told.tracks, tracks);
+    this.showPlace(told);
     this.showCharts(tracks, history, samples, seconds);
     badge(this.finding, told.monitor.state, FINDINGS[told.monitor.state]);
     say(this.said, told.monitor.said);
@@ -65,12 +73,25 @@ export class Service {
     mark(this.who, "title", alert.at);
   }
 
+  showLease(lease) {
+    this.lease.hidden = !lease;
+    if (!lease) return;
+    const weights = Object.entries(lease.weights).map(([track, weight]) => `${track} ${weight} %`);
+    say(this.leased, `Leased weights: ${weights.join(", ")}`);
+    say(this.until, `by ${lease.by} · the declared ones hold again in ${age(lease.seconds_left)}, unless it is renewed`);
+  }
+
+  // Where users come in.
+  showPlace({ listen, hosts, tls, affinity }) {
+    const parts = [listen, tls && `https ${tls.listen}`, hosts && hosts.join(", "), affinity && `affinity, release ${affinity.release}`];
+    say(this.note, parts.filter(Boolean).join(" · "));
+    say(this.tls, tls && tls.error ? `The certificate is refused, the last good one is in force. ${tls.error}` : "");
+  }
+
   showWeights(tracks, names) {
     this.bar.update(names, (view, track) => (view.element.style.width = `${tracks[track].weight_effective}%`));
     mark(this.bar.parent, "aria-label", names.map((track) => `${track} ${tracks[track].weight_effective} %`).join(", "));
     this.weights.update(names, (view, track) => view.update(tracks[track]));
-    const away = names.some((track) => tracks[track].weight_effective !== tracks[track].weight_declared);
-    say(this.note, away ? "not as declared" : "as declared");
   }
 
   showCharts(tracks, history, samples, seconds) {
@@ -132,7 +153,7 @@ class Row {
     say(this.address, told.address);
     badge(this.badge, told.state, STATES[told.state]);
     say(this.flying, `${told.in_flight}`);
-    say(this.health, told.health);
+    say(this.health, told.ejected ? `left alone for now: ${told.ejected.reason}` : told.health);
     const verb = told.state === "drained" ? "Restore" : "Drain…";
     say(this.action, verb);
     mark(this.action, "aria-label", `${verb.replace("…", "")} ${host}`);

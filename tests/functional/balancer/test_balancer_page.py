@@ -36,6 +36,7 @@ def running(loop, tmp_path_factory):
 def shop(running):
     """The balancer, as it was before any test."""
     running.admin("DELETE", "/alert/shop")
+    running.admin("DELETE", "/weights/shop")
     for name in NAMES:
         running.admin("POST", "/restore", {"service": "shop", "backend": name})
     running.wait_for_backends()
@@ -164,6 +165,17 @@ def test_the_alert_is_raised_with_its_reason_and_cleared(page, shop):
     page.wait_for(lambda: page.button("Raise alert for shop"), "it may be raised again")
     assert shop.alert() is None
     assert page.complaints() == []
+
+
+def test_a_lease_is_shown_and_ended(page, shop):
+    told = {"service": "shop", "weights": {"stable": 90, "canary": 10}, "lease_seconds": 600}
+    assert shop.admin("POST", "/weights", told).status == 200
+    page.wait_for_text("Leased weights: stable 90 %, canary 10 %")
+    assert re.search(r"canary\s+10 %\s+declared 30 %, leased 10 %", page.text())
+    page.button("End lease of shop").click()
+    page.button("End the lease").click()
+    page.wait_for_text("The declared weights of shop hold again.")
+    assert shop.weights() == {"stable": 70, "canary": 30}
 
 
 def test_a_hostile_reason_is_a_text(page, shop):

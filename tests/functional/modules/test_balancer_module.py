@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -109,6 +110,19 @@ def test_every_order_reaches_a_real_balancer(modules, balancer):
     assert tracks["canary"]["backends"]["canary-1"]["state"] == "drained"
     assert modules["balancer.restore"]("checkbox", "canary-1") == {"restored": True}
     assert modules["balancer.restore"]("checkbox", "canary-1") == {"restored": False}
+
+
+def test_show_tells_a_person_what_the_balancer_does(modules, balancer):
+    modules["balancer.alert"]("checkbox", "too many errors")
+    modules["balancer.drain"]("checkbox", "canary-1")
+    said = modules["balancer.show"]()
+    assert "1 worker, Redis off" in said
+    assert re.search(r"^  ALERT since \S+ by admin \(http\): too many errors$", said, flags=re.M)
+    assert "  stable 0% (declared 70%)\n    checkbox-1" in said
+    assert re.search(r"canary-1 +127\.0\.0\.1:\d+ +drained +0 in flight", said)
+    assert modules["balancer.show"]("checkbox") == said
+    with pytest.raises(CommandExecutionError, match="unknown service nope; known: checkbox"):
+        modules["balancer.show"]("nope")
 
 
 def test_weights_are_leased_read_back_and_given_up(modules, balancer):

@@ -20,6 +20,7 @@ PAIRS = [
     ("warn", "warn-ground"),
     ("bad", "bad-ground"),
     ("soft", "bad-ground"),
+    ("soft", "warn-ground"),
     ("text", "idle-ground"),
     ("text", "field"),
     ("on-bad", "bad"),
