@@ -152,18 +152,16 @@ def test_unexpected_version_is_a_failed_request():
     assert load.answers[0].problem == "answered by version 'v1'"
 
 
-def test_server_that_hangs_is_a_failed_request_after_the_limit(monkeypatch):
-    monkeypatch.setattr("lab.load.ANSWER_SECONDS", 0.2)
+def test_server_that_hangs_is_a_failed_request_after_the_limit():
     with Server(hangs) as server:
-        load = run(server, 3)
+        load = run(server, 3, answer_seconds=0.2)
     assert load.answers[0].problem.startswith("no answer within")
 
 
 def test_requests_that_wait_are_bounded(monkeypatch):
     monkeypatch.setattr("lab.load.MAX_UNDER_WAY", 10)
-    monkeypatch.setattr("lab.load.ANSWER_SECONDS", 0.5)
     with Server(hangs) as server:
-        load = run(server, 40)
+        load = run(server, 40, answer_seconds=0.5)
         assert server.connections <= 30
     assert "10 requests wait for an answer" in {answer.problem for answer in load.answers}
 
