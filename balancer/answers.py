@@ -40,6 +40,7 @@ REASONS = {
     504: b"Gateway Timeout",
     508: b"Loop Detected",
 }
+FIRST_LINES = {status: b"HTTP/1.1 %d %b\r\n" % (status, reason) for status, reason in REASONS.items()}
 
 
 class Answer(NamedTuple):
@@ -52,7 +53,8 @@ class Answer(NamedTuple):
 
 def head_bytes(status: int, lines: list[bytes]) -> bytes:
     """A response's head."""
-    return b"HTTP/1.1 %d %b\r\n%b\r\n" % (status, REASONS.get(status, b""), b"".join(lines))
+    first = FIRST_LINES.get(status) or b"HTTP/1.1 %d \r\n" % status
+    return b"".join((first, *lines, b"\r\n"))
 
 
 def own_answer(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from bisect import bisect_left
 from typing import Any
 
 # Upper bounds in seconds; from a cache's answer to the time limit of a stalled request.
@@ -37,7 +36,12 @@ class Counters:
             row = self.requests[key] = [0.0] * (3 + len(BUCKETS))
         row[0] += 1
         row[1] += seconds
-        row[2 + bisect_left(BUCKETS, seconds)] += 1
+        place = 2
+        for bound in BUCKETS:
+            if seconds <= bound:
+                break
+            place += 1
+        row[place] += 1
         self._budget[service] = min(self._budget.get(service, RETRY_FLOOR) + RETRY_RATIO, 100.0)
 
     def may_retry(self, service: str) -> bool:

@@ -10,7 +10,7 @@ cdef class Client:
     cdef public bytes address, proto, _line, _tail
     cdef public Request _reading
     cdef public Py_ssize_t _head_bytes, _left
-    cdef public bint _tls, _in_head, _plain, _last, _closing, _half_closed, _full
+    cdef public bint _tls, _paused, _in_head, _plain, _last, _closing, _half_closed, _full
     cdef public Exchange _exchange
     cdef public double _since
     cpdef data_received(self, bytes data)

@@ -72,6 +72,8 @@ class Client:
         self._tls = proto == b"https"
         # The client does not take what was written: no further answer is begun.
         self._full = False
+        # Nothing is read for now.
+        self._paused = False
         # The last request offers to switch protocols; what follows is not read before that is answered.
         self.offer: Offer | None = None
 
@@ -424,10 +426,12 @@ class Client:
 
     def pause_reading(self) -> None:
         if not self._closing and not self.transport.is_closing():
+            self._paused = True
             self.transport.pause_reading()
 
     def resume_reading(self) -> None:
-        if not self._closing and not self._waiting and not self.transport.is_closing():
+        if self._paused and not self._closing and not self._waiting and not self.transport.is_closing():
+            self._paused = False
             self.transport.resume_reading()
 
     @property

@@ -62,16 +62,16 @@ class Plane:
         else:
             self.tunnels.discard(exchange)
         self.access_log.add(
-            service=service,
-            track=track,
-            backend=name,
-            client=request.address.decode(),
-            method=request.method.decode("latin-1"),
-            path=request.path,
-            status=exchange.status,
-            bytes=exchange.bytes_out,
-            ms=seconds * 1000,
-            id=request.id.decode(),
+            service,
+            track,
+            name,
+            request.address.decode(),
+            request.method.decode("latin-1"),
+            request.path,
+            exchange.status,
+            exchange.bytes_out,
+            seconds * 1000,
+            request.id.decode(),
         )
         if exchange.route.mirror is not None and exchange.status != CLIENT_GONE:
             exchange.route.mirror.offer(request, backend)

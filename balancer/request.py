@@ -203,19 +203,14 @@ class Request:
         """
         if not self.lines:
             asked = self._end_to_end(asked)
-        self.address, self.proto = asked.address, asked.proto
-        lines = asked.lines if self.version == "1.1" else asked.lines.replace(b"1.1", b"1.0", 1)
-        host = self.host if asked.host is None else asked.host
-        self.head = b'%b %b HTTP/1.1\r\n%b%b%b"%b\r\nX-Forwarded-Host: %b\r\nX-Request-Id: %b\r\n\r\n' % (
-            self.method,
-            self.target,
-            self.lines,
-            lines,
-            host,
-            asked.rest,
-            host,
-            self.id,
-        )
+        self.address, self.proto, lines, rest, host = asked
+        if host is None:
+            host = self.host
+        if self.version != "1.1":
+            lines = lines.replace(b"1.1", b"1.0", 1)
+        parts = (self.method, b" ", self.target, b" HTTP/1.1\r\n", self.lines)
+        ours = (lines, host, b'"', rest, b"\r\nX-Forwarded-Host: ", host, b"\r\nX-Request-Id: ", self.id)
+        self.head = b"".join((*parts, *ours, b"\r\n\r\n"))
         # The limit while it comes in counts what was read at once; this one counts what goes on.
         if len(self.head) > limits.MAX_HEAD_BYTES:
             raise BadRequest(431, "head too large")

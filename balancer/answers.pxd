@@ -1,0 +1,1 @@
+cpdef bytes head_bytes(int status, list lines)
