@@ -74,6 +74,8 @@ def build(
             for name, told in found.items()
         },
     }
+    if settings.get("limits"):
+        config["limits"] = settings["limits"]
     redis = settings.get("redis") or {}
     if redis.get("host"):
         config["redis"] = {key: redis[key] for key in ("host", "port", "username", "password_file")}

@@ -9,6 +9,7 @@ import re
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from balancer.limitsfile import LimitSettings, read_limits
 from balancer.listeners import Listener, listeners_of
 from balancer.reader import Address, ConfigError, Reader
 from balancer.services import Service, read_services
@@ -47,6 +48,7 @@ class Config:
     state_dir: Path
     access_log: Path | None
     services: dict[str, Service]
+    limits: LimitSettings = LimitSettings()
 
     @property
     def listeners(self) -> dict[str, Listener]:
@@ -74,7 +76,7 @@ def parse(raw: bytes) -> Config:
     except (ValueError, RecursionError) as error:
         raise ConfigError([f"not JSON: {error}"]) from error
     read = Reader()
-    known = {"workers", "admin", "alert", "redis", "state_dir", "access_log", "services"}
+    known = {"workers", "admin", "alert", "redis", "state_dir", "access_log", "limits", "services"}
     top = read.table(told, "$", known)
     admin = read.table(top.get("admin"), "$.admin", {"listen", "token_file", "hosts"})
     alert = read.table(top.get("alert", {}), "$.alert", {"listen", "tokens_file"})
@@ -91,6 +93,7 @@ def parse(raw: bytes) -> Config:
         state_dir=read.file(top.get("state_dir"), "$.state_dir"),
         access_log=read.file(top["access_log"], "$.access_log") if "access_log" in top else None,
         services=read_services(read, top.get("services")),
+        limits=read_limits(read, top.get("limits", {})),
     )
     if read.mistakes:
         raise ConfigError(read.mistakes)

@@ -26,6 +26,7 @@ class Counters:
         self.failures: dict[tuple[str, str, str, str], int] = {}
         self.passed_on: dict[tuple[str, str, str], int] = {}
         # Connections that did not get as far as HTTP, by listener and reason.
+        self.away: dict[str, int] = {}
         self.kept: dict[str, int] = {}
         self._budget: dict[str, float] = {}
 
@@ -68,6 +69,10 @@ class Counters:
         key = f"{service} {track} {backend} {result}"
         self.mirrored[key] = self.mirrored.get(key, 0) + 1
 
+    def turned_away(self, reason: str) -> None:
+        """A connection more than a limit allows."""
+        self.away[reason] = self.away.get(reason, 0) + 1
+
     def kept_out(self, listener: str, reason: str) -> None:
         key = f"{listener} {reason}"
         self.kept[key] = self.kept.get(key, 0) + 1
@@ -85,4 +90,5 @@ class Counters:
             "failures": {" ".join(key): count for key, count in self.failures.items()},
             "passed_on": {" ".join(key): count for key, count in self.passed_on.items()},
             "kept_out": self.kept,
+            "turned_away": self.away,
         }

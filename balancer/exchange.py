@@ -318,7 +318,7 @@ class Exchange:
             sent=self.upstream is not None,
             body_due=not self.request.complete and self.client.is_reading,
             answered=self.head_sent,
-            client_slow=self.client.is_slow,
+            client_slow=self.client.is_full,
         )
         if found is None:
             return

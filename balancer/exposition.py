@@ -12,6 +12,7 @@ from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
 from prometheus_client.registry import Collector
 
+from balancer import census
 from balancer.counters import BUCKETS
 from balancer.hosts import NONE
 from balancer.mirror import RESULTS, TRACK
@@ -154,6 +155,11 @@ def condition(status: dict[str, Any], counters: dict[str, Any], supervisor: Supe
         "sluice_lease_seconds", "How long a lease of weights still holds; 0 without one.", labels=["service"]
     )
     retries = CounterMetricFamily("sluice_retries", "Second tries.", labels=["service"])
+    away = CounterMetricFamily(
+        "sluice_refused_connections", "Connections more than a limit allows.", labels=["reason"]
+    )
+    for reason in census.REASONS:
+        away.add_metric([reason], counters.get("turned_away", {}).get(reason, 0))
     refusals = CounterMetricFamily(
         "sluice_refused_requests", "Requests that were not valid HTTP.", labels=["service"]
     )
@@ -183,7 +189,7 @@ def condition(status: dict[str, Any], counters: dict[str, Any], supervisor: Supe
         reloads.add_metric([result], count)
     for door, count in supervisor.failures.counts.items():
         failures.add_metric([door], count)
-    numbers = [up, flying, ejections, retries, refusals, reloads, failures]
+    numbers = [up, flying, ejections, retries, refusals, away, reloads, failures]
     return [declared, effective, lease, alert, monitor, *numbers, refused, workers, *tls(status, counters)]
 
 

@@ -6,7 +6,9 @@ cdef class Client:
     cdef public Plane worker
     cdef public object names
     cdef public object transport, _parser, _waiting, _refused
-    cdef public object asked, offer
+    cdef public object asked, offer, _pace
+    cdef public bint _counted
+    cdef public long long _body_bytes
     cdef public bytes address, proto, _line, _tail
     cdef public Request _reading
     cdef public Py_ssize_t _head_bytes, _left

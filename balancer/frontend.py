@@ -17,6 +17,7 @@ from balancer.answers import own_answer
 from balancer.exchange import Exchange
 from balancer.forwarded import Asked, asked
 from balancer.networks import plain_address
+from balancer.pace import Pace
 from balancer.request import BadRequest, Request
 from balancer.tunnel import Offer
 from balancer.upgrade import taken_up
@@ -61,6 +62,11 @@ class Client:
         self._tail = b""
         # Bytes missing of a body whose length is known.
         self._left = 0
+        # What came of the body since its pace is looked at.
+        self._body_bytes = 0
+        self._pace: Pace | None = None
+        # Whether the census counts this connection.
+        self._counted = False
         self._in_head = False
         self._refused: BadRequest | None = None
         # Pipelined requests; while there are any, nothing more is read.
@@ -84,10 +90,23 @@ class Client:
             # A listener on [::] takes IPv4 as well; who comes so is called by that address.
             self.address = plain_address(str(peer[0])).encode() if peer else b"unknown"
         self.asked = asked([self.address], self.proto)
+        if self.worker.census is not None:
+            refused = self.worker.census.enter(
+                self.address.decode(), limits.now.max_connections, limits.now.max_connections_per_client
+            )
+            if refused:
+                # Without a word: whoever holds too many must not cost more than that.
+                self.worker.metrics.turned_away(refused)
+                self._closing = True
+                self.transport.abort()
+                return
+            self._counted = True
         self.worker.clients.add(self)
 
     def connection_lost(self, error: Exception | None) -> None:
         self.worker.clients.discard(self)
+        if self._counted and self.worker.census is not None:
+            self.worker.census.leave(self.address.decode())
         self._closing = True
         self._waiting.clear()
         if self._exchange is not None:
@@ -166,7 +185,7 @@ class Client:
     def _accept(self, request: Request) -> bool:
         """The head is good: make of it what goes to the backend, and let the request wait for its turn."""
         try:
-            if self._head_bytes > limits.MAX_HEAD_BYTES:
+            if self._head_bytes > limits.now.header_bytes:
                 raise BadRequest(431, "head too large")
             route = request.route = self.names.only or self.names.lead(request)
             if route.rules is not None and request.answer is None:
@@ -185,7 +204,7 @@ class Client:
         """A request line that is not whole is kept until it is, if it can become a good one."""
         if not LINE_BEGUN.fullmatch(line):
             self._refused = BadRequest(400, "not valid HTTP/1.1")
-        elif len(line) > limits.MAX_TARGET_BYTES + 64:
+        elif len(line) > limits.now.target_bytes + 64:
             self._refused = BadRequest(414, "target too long")
         else:
             self._line = line
@@ -216,7 +235,7 @@ class Client:
             self._tail = b""
             return
         self._tail = (self._tail + part[-3:])[-3:]
-        if self._head_bytes > limits.MAX_HEAD_BYTES:
+        if self._head_bytes > limits.now.header_bytes:
             self._refused = self._refused or self._too_large()
 
     def _after_upgrade(self) -> None:
@@ -235,7 +254,7 @@ class Client:
 
     def _too_large(self) -> BadRequest:
         target = self._reading.target if self._in_head and self._reading is not None else b""
-        if len(target) > limits.MAX_TARGET_BYTES:
+        if len(target) > limits.now.target_bytes:
             return BadRequest(414, "target too long")
         return BadRequest(431, "head too large")
 
@@ -261,7 +280,7 @@ class Client:
         else:
             found = request.trailers
         found.append((name, value))
-        if len(found) > limits.MAX_HEADERS:
+        if len(found) > limits.now.headers:
             self._refused = self._refused or BadRequest(431, "too many headers")
 
     def on_headers_complete(self) -> None:
@@ -289,6 +308,7 @@ class Client:
         request = self._reading
         if request is None or self._refused is not None:
             return
+        self._body_bytes += len(data)
         if request.chunked:
             # A chunk may cost what it needs, but not a page of extensions for each byte.
             self._head_bytes = max(0, self._head_bytes - 3 * len(data) - CHUNK_BYTES)
@@ -306,7 +326,7 @@ class Client:
             # Not complete at all: see _after_upgrade.
             request.upgrade = False
             return
-        if self._head_bytes > limits.MAX_HEAD_BYTES:
+        if self._head_bytes > limits.now.header_bytes:
             self._refused = self._too_large()
             return
         request.complete = True
@@ -444,11 +464,6 @@ class Client:
         """True unless back-pressure holds the client up."""
         return self.transport.is_reading()
 
-    @property
-    def is_slow(self) -> bool:
-        """True while the client does not take what was written."""
-        return self._full
-
     def pause_writing(self) -> None:
         self._full = True
         if self._exchange is not None and self._exchange.upstream is not None:
@@ -470,13 +485,26 @@ class Client:
             if now - self._since > (limits.IDLE_SECONDS if unsent else limits.LINGER_SECONDS):
                 self.transport.abort()
         elif self._exchange is not None:
-            self._exchange.check_time(now)
+            if self._reading is self._exchange.request and limits.now.body_bytes:
+                self._check_pace(self._exchange, now)
+            if self._exchange is not None:
+                self._exchange.check_time(now)
         elif self._reading is not None or len(self._line) > 2:
-            if now - self._since > limits.HEAD_SECONDS:
+            if now - self._since > limits.now.head_seconds:
                 self._refused = BadRequest(408, "the request took too long")
                 self._refuse()
-        elif now - self._since > limits.IDLE_SECONDS:
+        elif now - self._since > limits.now.idle_seconds:
             self.close_if_idle()
+
+    def _check_pace(self, exchange: Exchange, now: float) -> None:
+        """End an exchange whose request's body drips."""
+        if self._pace is None or self._pace.body is not exchange.request:
+            self._pace = Pace(exchange.request, now)
+            self._body_bytes = 0
+        elif not self.is_reading:
+            self._pace.pardon(now)
+        elif self._pace.is_too_slow(now, self._body_bytes, limits.now.body_seconds, limits.now.body_bytes):
+            exchange.stop(408, "the request's body came too slowly")
 
     def is_quiet_since(self, then: float) -> bool:
         """True if since then nothing was under way, nor a part of a request there."""

@@ -4,7 +4,7 @@ from balancer.exchange cimport Exchange
 from balancer.upstream cimport Pool
 
 cdef class Plane:
-    cdef public object clock, outcomes
+    cdef public object clock, outcomes, census
     cdef public set clients, tunnels
     cdef public Pool pool
     cdef public Counters metrics

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from balancer.accesslog import AccessLog
+from balancer.census import Census
 from balancer.counters import Counters
 from balancer.outcomes import Outcomes
 from balancer.upstream import Pool
@@ -34,6 +35,8 @@ class Plane:
         self.pool = Pool(loop)
         self.metrics = Counters()
         self.outcomes = Outcomes(loop, self.metrics)
+        # Counts connections for the limits; None: there are none to keep, as in tests of one worker alone.
+        self.census: Census | None = None
         self.access_log = AccessLog(access_log)
         self.stopping = False
         self._id_prefix = os.urandom(6).hex()

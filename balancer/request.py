@@ -176,7 +176,7 @@ class Request:
     def _check_target(self, proto: bytes) -> None:
         if self.method == b"CONNECT":
             raise BadRequest(405, "no CONNECT here")
-        if len(self.target) > limits.MAX_TARGET_BYTES:
+        if len(self.target) > limits.now.target_bytes:
             raise BadRequest(414, "target too long")
         if not TARGET.fullmatch(self.target):
             raise BadRequest(400, "bad request target")
@@ -212,7 +212,7 @@ class Request:
         ours = (lines, host, b'"', rest, b"\r\nX-Forwarded-Host: ", host, b"\r\nX-Request-Id: ", self.id)
         self.head = b"".join((*parts, *ours, b"\r\n\r\n"))
         # The limit while it comes in counts what was read at once; this one counts what goes on.
-        if len(self.head) > limits.MAX_HEAD_BYTES:
+        if len(self.head) > limits.now.header_bytes:
             raise BadRequest(431, "head too large")
 
     def _end_to_end(self, asked: Asked) -> Asked:

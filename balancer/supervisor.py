@@ -126,6 +126,7 @@ class Supervisor:
         services, listeners = self.config.services, self.config.listeners
         return {
             "services": {name: self._service_table(service) for name, service in services.items()},
+            "limits": self.config.limits.told(),
             "listeners": {
                 text: listener.table(self.certificates.pem) for text, listener in listeners.items()
             },

@@ -148,7 +148,7 @@ class Upstream:
             self._stray = True
         except httptools.HttpParserError:
             self._stray = True
-        if self._in_head and self._head_bytes > limits.MAX_RESPONSE_HEAD_BYTES:
+        if self._in_head and self._head_bytes > limits.now.response_header_bytes:
             self._stray = True
         if self._whole:
             self._finish(exchange)
@@ -214,7 +214,7 @@ class Upstream:
             return
         # They count as the head does, for as long they wait in memory.
         self._head_bytes += len(name) + len(value) + 4
-        if self._head_bytes > limits.MAX_RESPONSE_HEAD_BYTES:
+        if self._head_bytes > limits.now.response_header_bytes:
             self._stray = True
         else:
             exchange.response_trailer(name, value)

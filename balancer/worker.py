@@ -9,6 +9,7 @@ import asyncio
 import functools
 import logging
 import os
+import resource
 import signal
 import socket
 import sys
@@ -18,8 +19,9 @@ from typing import Any
 
 import uvloop
 
-from balancer import channel, mirror, moving
+from balancer import channel, limits, mirror, moving
 from balancer.accepting import Accepting, Factory
+from balancer.census import Census
 from balancer.doorman import Doorman
 from balancer.exchange import Exchange
 from balancer.frontend import Client
@@ -99,6 +101,7 @@ class Worker(Plane):
                 self.pool.drop(backend)
             mirror.follow(route, table.get("mirror"), self.metrics)
             moving.move(route, table, self.clients)
+        limits.now.take_over(order["limits"])
         self._share_listeners(services)
         self.cut_tunnels(lambda exchange: not exchange.may_stay)
         if self.accepting is not None:
@@ -195,6 +198,12 @@ async def run(worker: Worker, end: socket.socket, line: socket.socket) -> None:
     worker.access_log.flush()
 
 
+def connections_at_most() -> int:
+    """How many clients a worker can serve: each may need a connection to a backend as well."""
+    files, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    return max(1, (files - limits.OTHER_FILES) // 2)
+
+
 def main(argv: list[str]) -> None:
     """The worker's process."""
     # Only the supervisor is told to stop; it tells its workers.
@@ -206,9 +215,12 @@ def main(argv: list[str]) -> None:
     end = socket.socket(fileno=int(argv[0]))
     line = socket.socket(fileno=int(argv[1]))
     access_log = Path(argv[2]) if argv[2] else None
+    census = Census(int(argv[3]), int(argv[4]), connections_at_most())
 
     async def start() -> None:
-        await run(Worker(asyncio.get_running_loop(), access_log), end, line)
+        worker = Worker(asyncio.get_running_loop(), access_log)
+        worker.census = census
+        await run(worker, end, line)
 
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         runner.run(start())

@@ -12,6 +12,7 @@ from collections.abc import Callable, Coroutine, Iterable
 from dataclasses import dataclass
 from typing import Any
 
+from balancer.census import make_table
 from balancer.channel import ANSWER_SECONDS, ChannelClosed, Message, Orders
 from balancer.config import Config
 from balancer.counters import BUCKETS
@@ -66,11 +67,14 @@ class Workers:
         # What workers that are gone had counted, as far as they had told.
         self._retired: Message = {}
         self._last: dict[int, Message] = {}
+        # Where workers count connections; there once they are started.
+        self._census = -1
         self._answered_at = float("-inf")
 
     async def start(self, table: Message) -> None:
         """Start all workers; returns when each has its table."""
         self._table = table
+        self._census = make_table(self._config.workers)
         ready = [asyncio.Event() for _ in range(self._config.workers)]
         self._tasks = [asyncio.ensure_future(self._keep(number, event)) for number, event in enumerate(ready)]
         await asyncio.gather(*(event.wait() for event in ready))
@@ -113,7 +117,9 @@ class Workers:
             str(theirs.fileno()),
             str(their_line.fileno()),
             str(self._config.access_log or ""),
-            pass_fds=[theirs.fileno(), their_line.fileno()],
+            str(self._census),
+            str(number),
+            pass_fds=[theirs.fileno(), their_line.fileno(), self._census],
         )
         theirs.close()
         their_line.close()
@@ -222,7 +228,7 @@ def add_counters(one: Message, other: Message) -> Message:
         before = requests.get(key, [0.0] * (3 + len(BUCKETS)))
         requests[key] = [a + b for a, b in zip(before, row, strict=True)]
     result: Message = {"requests": requests}
-    for kind in ("retries", "refusals", "mirrored", "failures", "passed_on", "kept_out"):
+    for kind in ("retries", "refusals", "mirrored", "failures", "passed_on", "kept_out", "turned_away"):
         first, second = one.get(kind, {}), other.get(kind, {})
         result[kind] = {name: first.get(name, 0) + second.get(name, 0) for name in {*first, *second}}
     return result

@@ -86,7 +86,7 @@ PERCENT = "want a number, 0 to 100"
 ADDRESS = "want an IP address and a port, like 10.0.0.1:80"
 PATH = "want a path like /health"
 REDIS_KEYS = "want one of host, password_file, port, username"
-TOP_KEYS = "want one of access_log, admin, alert, redis, services, state_dir, workers"
+TOP_KEYS = "want one of access_log, admin, alert, limits, redis, services, state_dir, workers"
 
 
 @pytest.mark.parametrize(
