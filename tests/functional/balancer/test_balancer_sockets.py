@@ -201,3 +201,19 @@ def test_a_stop_while_it_starts_ends_it_and_leaves_no_worker(backend, balancer):
     pids = wait_until(shop.worker_pids, "the first worker starts")
     assert shop.stop() == 0
     wait_until(lambda: not any(os.path.exists(f"/proc/{pid}") for pid in pids), "its workers are gone")
+
+
+def test_three_workers_hold_the_share_together(backend, balancer):
+    """3,000 requests on 30 connections, which the kernel spreads over the workers as it likes."""
+    stable, canary = backend("stable-1"), backend("canary-1")
+    tracks, weights = {"stable": [stable], "canary": [canary]}, {"stable": 70, "canary": 30}
+    shop = balancer(tracks=tracks, weights=weights, workers=3)
+    with contextlib.ExitStack() as stack:
+        lines = [stack.enter_context(shop.connect()) for _ in range(30)]
+        for _ in range(100):
+            for line in lines:
+                line.sendall(GET)
+            for line in lines:
+                read_until(line, b"-1")
+    assert abs(len(canary.requests()) - 900) <= 3
+    assert len(stable.requests()) + len(canary.requests()) == 3000
