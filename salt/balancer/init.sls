@@ -54,13 +54,10 @@ balancer-packages:
     - cache_valid_time: {{ salt["pillar.get"]("packages:lists_valid_seconds", 86400) }}
 
 balancer-environment:
-  cmd.run:
-    - name: >-
-        python3 -m venv {{ home }}/venv &&
-        {{ home }}/venv/bin/pip install --quiet --require-hashes -r {{ home }}/requirements.lock &&
-        {{ home }}/venv/bin/pip install --quiet --no-deps --no-index --force-reinstall {{ home }}/wheel/*.whl &&
-        sha256sum {{ home }}/requirements.lock {{ home }}/wheel/*.whl > {{ home }}/installed
-    - unless: sha256sum --status --check {{ home }}/installed
+  python_env.installed:
+    - name: {{ home }}/venv
+    - lock: {{ home }}/requirements.lock
+    - wheels: {{ home }}/wheel
     - require:
       - pkg: balancer-packages
       - file: balancer-requirements
@@ -126,7 +123,7 @@ balancer-config:
     - releases: {{ salt["pillar.get"]("release", {}) | json }}
     - require:
       - user: balancer-user
-      - cmd: balancer-environment
+      - python_env: balancer-environment
       - file: balancer-secrets-directory
 
 balancer-unit:
@@ -154,7 +151,7 @@ balancer-service:
     - require:
       - balancer: balancer-config
     - watch:
-      - cmd: balancer-environment
+      - python_env: balancer-environment
       - file: balancer-unit
 
 balancer-in-force:

@@ -138,7 +138,7 @@ def test_a_service_without_canary_has_no_minimum_for_one(configure, path):
 def test_new_secrets_do_not_restart_the_balancer(machine):
     low = machine("lb-1").modules["state.show_low_sls"]("balancer")
     (service,) = [chunk for chunk in low if chunk["state"] == "service"]
-    assert service["watch"] == [{"cmd": "balancer-environment"}, {"file": "balancer-unit"}]
+    assert service["watch"] == [{"python_env": "balancer-environment"}, {"file": "balancer-unit"}]
     names = [f"balancer-{name}-file" for name in ("admin-token", "redis-password", "alert-tokens")]
     files = [chunk for chunk in low if chunk["__id__"] in names]
     assert [chunk["require_in"] for chunk in files] == [[{"service": "balancer-service"}]] * 3
