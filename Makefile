@@ -8,7 +8,7 @@ BIN := $(VENV)/bin
 export PYTHONDONTWRITEBYTECODE := 1
 
 .PHONY: help deps venv lint test test-fast demo lab-up lab-down lab-status lab-ssh lab-exec lab-logs clean \
-  bench bench-quick bench-deps promtool soak
+  bench bench-quick bench-idle bench-deps promtool soak
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -67,6 +67,9 @@ bench-deps: venv  # the other proxies and the load generator
 
 bench: bench-deps  ## measure the balancer beside HAProxy, nginx, Caddy, node and Tornado (up to 15 minutes)
 	@$(BIN)/python -m bench.balancer
+
+bench-idle: venv  ## what 10,000 idle connections cost the balancer
+	@$(BIN)/python -m bench.idle
 
 bench-quick: bench-deps  ## the same, the small keep-alive case only (a minute)
 	@$(BIN)/python -m bench.balancer --quick

@@ -23,12 +23,12 @@ def installed(name, lock, wheels=None, python="python3", timeout_seconds=600):
     """
     An environment with exactly what a lock file names, and with wheels from a directory.
 
-    It is made beside `name` and moved there when it is whole: whoever runs from it goes on with what is loaded,
-    and an installation that fails leaves everything as it was. As it moves, run what is in it with
-    `NAME/bin/python -m`; scripts in `NAME/bin` name the place where they were made.
+    It is made beside `name` and moved there when it is whole: what runs from the old one goes on, and an
+    installation that fails leaves everything as it was. As it moves, run what is in it with `NAME/bin/python
+    -m`; scripts in `NAME/bin` name the place where they were made.
 
-    A state of its own instead of `cmd.run` with `unless`: any state with `unless`, `onlyif` or `creates` costs
-    a state run 0.8 s, for Salt then loads all state modules to look one up.
+    It is no `cmd.run` with `unless`: any state with `unless`, `onlyif` or `creates` costs a state run 0.8 s,
+    for Salt then loads all state modules to look one up.
 
     .. code-block:: yaml
 
@@ -57,10 +57,11 @@ def installed(name, lock, wheels=None, python="python3", timeout_seconds=600):
     except OSError as error:
         said = f"{error.filename}: {error.strerror}"
         if __opts__["test"]:
+            # The states before this one would put it there.
             return ret | {
                 "result": None,
                 "changes": _changes({}, {}),
-                "comment": f"cannot be told yet: {said}",
+                "comment": f"would be made; {said} yet",
             }
         return ret | {"result": False, "comment": f"{said}. Nothing was changed."}
     there = _made_from(place)
@@ -69,10 +70,9 @@ def installed(name, lock, wheels=None, python="python3", timeout_seconds=600):
     if __opts__["test"]:
         return ret | {"result": None, "changes": _changes(there, wanted), "comment": "would be made anew"}
     scratch = place.with_name(f".building-{place.name}")
+    files = [file for file in wanted if file.endswith(".whl")]
     try:
-        _make(
-            scratch, Path(lock), [file for file in wanted if file.endswith(".whl")], python, timeout_seconds
-        )
+        _make(scratch, Path(lock), files, python, timeout_seconds)
         (scratch / "made-from.json").write_text(json.dumps(wanted) + "\n")
         _put_in_place(scratch, place)
     except (CommandExecutionError, OSError) as error:

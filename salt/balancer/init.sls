@@ -27,6 +27,9 @@
 {%- for name, pair in pairs | dictsort %}{% do secrets.update({"balancer:services:" ~ name ~ ":tls:certificate": pair.pem, "balancer:services:" ~ name ~ ":tls:key": pair.key}) %}{% endfor %}
 {{ required("balancer", secrets) }}
 
+include:
+  - balancer.environment
+
 balancer-user:
   user.present:
     - name: sluice
@@ -34,34 +37,6 @@ balancer-user:
     - home: /var/lib/sluice
     - createhome: False
     - shell: /usr/sbin/nologin
-
-balancer-requirements:
-  file.managed:
-    - name: {{ home }}/requirements.lock
-    - source: salt://balancer/requirements.lock
-    - makedirs: True
-
-balancer-wheel:
-  file.recurse:
-    - name: {{ home }}/wheel
-    - source: salt://balancer/wheel
-    - clean: True
-
-balancer-packages:
-  pkg.installed:
-    - name: python3-venv
-    - refresh: True
-    - cache_valid_time: {{ salt["pillar.get"]("packages:lists_valid_seconds", 86400) }}
-
-balancer-environment:
-  python_env.installed:
-    - name: {{ home }}/venv
-    - lock: {{ home }}/requirements.lock
-    - wheels: {{ home }}/wheel
-    - require:
-      - pkg: balancer-packages
-      - file: balancer-requirements
-      - file: balancer-wheel
 
 balancer-secrets-directory:
   file.directory:

@@ -217,3 +217,25 @@ def test_three_workers_hold_the_share_together(backend, balancer):
                 read_until(line, b"-1")
     assert abs(len(canary.requests()) - 900) <= 3
     assert len(stable.requests()) + len(canary.requests()) == 3000
+
+
+def test_two_thousand_idle_connections_cost_little(backend, balancer):
+    """10,000 may cost a worker 150 MB, of which it has 30 to begin with; `bench/idle.py` opens as many."""
+    shop = balancer(tracks={"stable": [backend("stable-1")]}, workers=1)
+    with contextlib.ExitStack() as stack:
+        before = None
+        for number in range(40):
+            lines = [stack.enter_context(from_address(shop.port, number)) for _ in range(50)]
+            for line in lines:
+                line.sendall(GET)
+            for line in lines:
+                read_until(line, b"stable-1")
+            before = before or shop.worker_memory()[0]
+        kilobytes = (shop.worker_memory()[0] - before) * 1024 / (39 * 50)
+    assert kilobytes < 12, f"{kilobytes:.1f} kB for each connection"
+
+
+def from_address(port, number):
+    """A connection from an address of its own: some limits count those of one."""
+    source = (f"127.0.3.{number + 1}", 0)
+    return socket.create_connection(("127.0.0.1", port), timeout=PATIENCE, source_address=source)
