@@ -98,9 +98,10 @@ class Supervisor:
         self.leasing.follow(self.config)
         if self._seen[0] == self.config.raw:
             self._keep_last_good()
+        self.workers.spawn()
         await self.checks.follow(self.config)
         await self.checks.first_answers(FIRST_HEALTH_SECONDS)
-        await self.workers.start(self.table())
+        await self.workers.begin(self.table())
         self.comebacks.begin()
         await self.push()
         if self.config.redis is not None:

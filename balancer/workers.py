@@ -61,8 +61,11 @@ class Workers:
         self._told = told or ignore
         self._sockets = sockets
         self._alive: dict[int, Worker] = {}
-        self._table: Message = {}
+        self._table: Message = {"services": {}, "listeners": {}}
         self._tasks: list[asyncio.Task[None]] = []
+        self._ready: list[asyncio.Event] = []
+        # Set once there is a table to work by.
+        self._begun = asyncio.Event()
         self._stopping = False
         # What workers that are gone had counted, as far as they had told.
         self._retired: Message = {}
@@ -71,13 +74,17 @@ class Workers:
         self._census = -1
         self._answered_at = float("-inf")
 
-    async def start(self, table: Message) -> None:
-        """Start all workers; returns when each has its table."""
-        self._table = table
+    def spawn(self) -> None:
+        """Start all processes; they wait for their table, and cost no time when it is there."""
         self._census = make_table(self._config.workers)
-        ready = [asyncio.Event() for _ in range(self._config.workers)]
-        self._tasks = [asyncio.ensure_future(self._keep(number, event)) for number, event in enumerate(ready)]
-        await asyncio.gather(*(event.wait() for event in ready))
+        self._ready = [asyncio.Event() for _ in range(self._config.workers)]
+        self._tasks = [asyncio.ensure_future(self._keep(*one)) for one in enumerate(self._ready)]
+
+    async def begin(self, table: Message) -> None:
+        """Have all workers serve by a table; returns when each does."""
+        self._table = table
+        self._begun.set()
+        await asyncio.gather(*(event.wait() for event in self._ready))
 
     async def _keep(self, number: int, ready: asyncio.Event) -> None:
         """Keep one worker running."""
@@ -99,6 +106,7 @@ class Workers:
 
     async def _bring_in(self, number: int, worker: Worker) -> None:
         """Give a new worker the table of now, and only then let it serve."""
+        await self._begun.wait()
         table = None
         while table is not self._table:
             table = self._table
@@ -197,6 +205,7 @@ class Workers:
         nothing more: they finish by themselves. Until then they work by what they are told.
         """
         self._stopping = True
+        self._begun.set()
         alive = list(self._alive.values())
         await self._all("stop")
         leaving = [asyncio.ensure_future(worker.orders.closed.wait()) for worker in alive]
