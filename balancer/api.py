@@ -76,7 +76,10 @@ class Api(RequestHandler):
             self.told["Allow"] = ", ".join(methods_of(type(self)))
         for name, value in self.told.items():
             self.set_header(name, value)
-        self.finish({"error": self._reason})
+        # In the body, where it may be long and have any character; the status line is the standard's.
+        error = kwargs["exc_info"][1] if "exc_info" in kwargs else None
+        self.set_status(status_code)
+        self.finish({"error": (error.reason if isinstance(error, HTTPError) else None) or self._reason})
 
     def body(self, **fields: type | tuple[type, ...]) -> dict[str, Any]:
         """The JSON body with these fields; HTTPError 400 for anything else."""

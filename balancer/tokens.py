@@ -4,11 +4,16 @@ from __future__ import annotations
 
 import hmac
 import json
+import logging
 import re
 from dataclasses import dataclass
 from pathlib import Path
 
+log = logging.getLogger(__name__)
+
 ADMIN = "admin"
+# A wrong token costs nothing but time, so one that can be guessed will be: 16 random characters cannot.
+SHORT = 16
 # What a client can send in a header as it is.
 TOKEN = re.compile(r"[!-~]+")
 
@@ -23,6 +28,12 @@ class Known:
 
     admin: str
     alert: dict[str, str]
+
+    def warn(self) -> None:
+        """Say whose token is short; it is good all the same."""
+        for name, token in [(ADMIN, self.admin), *self.alert.items()]:
+            if len(token) < SHORT:
+                log.warning("the token of %s is shorter than %d characters and may be guessed", name, SHORT)
 
 
 class Tokens:
@@ -41,6 +52,7 @@ class Tokens:
         except TokenError as error:
             self._known = Known(read_admin_token(admin_file), {})
             self.mistake = str(error)
+        self._known.warn()
 
     def read(self) -> Known:
         """What the files hold now; nothing is in force by it. Raises TokenError."""
@@ -56,6 +68,8 @@ class Tokens:
         """Have other tokens in force; True if they are other."""
         changed = fresh != self._known
         self._known = fresh
+        if changed:
+            fresh.warn()
         return changed
 
     def raw(self) -> tuple[bytes | None, ...]:

@@ -40,7 +40,7 @@ class Answer:
     """A response, read whole."""
 
     def __init__(self, response, body):
-        self.status, self.body = response.status, body
+        self.status, self.reason, self.body = response.status, response.reason, body
         self.headers = {name.lower(): value for name, value in response.getheaders()}
 
     @property

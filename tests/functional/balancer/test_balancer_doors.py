@@ -156,6 +156,16 @@ def test_a_method_that_is_not_there_says_which_are(calm):
     assert answer.headers["allow"] == "POST"
 
 
+def test_an_error_is_in_the_body_whatever_is_in_it_and_the_status_line_is_plain(calm):
+    for field in ("<b>", "ü\r\nSet-Cookie: x", "x" * 50_000, ""):
+        told = {"service": "shop", "backend": "stable-1", field: 1}
+        answer = calm.admin("POST", "/drain", told)
+        assert (answer.status, answer.reason) == (400, "Bad Request")
+        assert "is not known, want service, backend" in answer.json["error"]
+        assert "set-cookie" not in answer.headers
+        assert field != "<b>" or "'<b>' is not known" in answer.json["error"]
+
+
 def test_answers_are_not_to_be_kept_or_guessed_at(calm):
     for answer in (calm.admin("GET", "/status"), calm.admin("GET", "/status", token=None)):
         assert answer.headers["cache-control"] == "no-store"

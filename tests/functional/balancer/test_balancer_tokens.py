@@ -201,3 +201,10 @@ def test_the_balancer_does_not_start_with_a_bad_admin_token(shop):
     shop.output.close()
     assert "admin.token: want one line of printable ASCII without spaces" in shop.said()
     assert "two words" not in shop.said()
+
+
+def test_a_short_token_is_good_and_warned_of_without_being_told(shop):
+    write_admin(shop, "kurz!")
+    wait_until(lambda: may(shop, "kurz!"), "the short token is good")
+    assert "the token of admin is shorter than 16 characters" in shop.said()
+    assert "kurz!" not in shop.said()
