@@ -134,6 +134,17 @@ class Certificates:
         }
 
 
+def bad_pairs(services: Mapping[str, Service]) -> dict[str, str]:
+    """What is wrong with pairs on disk, by service."""
+    found = {}
+    for name, tls in with_tls(services).items():
+        try:
+            read_pair(tls)
+        except CertificateError as error:
+            found[name] = str(error)
+    return found
+
+
 def with_tls(services: Mapping[str, Service]) -> dict[str, Tls]:
     return {name: service.tls for name, service in services.items() if service.tls is not None}
 

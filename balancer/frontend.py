@@ -19,6 +19,7 @@ from balancer.forwarded import Asked, asked
 from balancer.networks import plain_address
 from balancer.pace import Pace
 from balancer.request import BadRequest, Request
+from balancer.tls import all_sent
 from balancer.tunnel import Offer
 from balancer.upgrade import taken_up
 
@@ -481,7 +482,11 @@ class Client:
     def check_time(self, now: float) -> None:
         """Called now and then: end what takes too long."""
         if self._closing:
-            unsent = self.transport.get_write_buffer_size() if not self.transport.is_closing() else 1
+            if not self.transport.is_closing():
+                unsent = self.transport.get_write_buffer_size() > 0
+            else:
+                # Without TLS it is gone when all is sent; with it the client is waited for to end it, too.
+                unsent = not self._tls or not all_sent(self.transport)
             if now - self._since > (limits.IDLE_SECONDS if unsent else limits.LINGER_SECONDS):
                 self.transport.abort()
         elif self._exchange is not None:

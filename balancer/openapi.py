@@ -14,6 +14,7 @@ from balancer.gate import KEY_HEADER
 from balancer.history import FIELDS
 from balancer.leases import LEAST_SECONDS, MOST_SECONDS
 from balancer.monitor import STATES
+from balancer.tls import VERSIONS
 
 Json = dict[str, Any]
 
@@ -91,8 +92,22 @@ SCHEMAS: Json = {
             "backends": by_name(ref("Backend")),
         }
     ),
+    "Tls": record(
+        {
+            "listen": TEXT,
+            "redirect": YES_NO,
+            "min_version": {"enum": list(VERSIONS)},
+            "expires_at": or_null(TEXT),
+            "sha256": or_null(TEXT),
+            "error": or_null(TEXT),
+        }
+    ),
     "Service": record(
         {
+            "listen": TEXT,
+            "hosts": {"type": "array", "items": TEXT},
+            "tls": or_null(ref("Tls")),
+            "proxy_protocol": or_null({"type": "array", "items": TEXT}),
             "alert": or_null(ref("Alert")),
             "lease": or_null(ref("Lease")),
             "monitor": record({"state": {"enum": list(STATES)}, "said": TEXT}),

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import array
+import asyncio
+import fcntl
 import logging
 import os
 import ssl
+import termios
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -78,6 +82,19 @@ def _load(context: ssl.SSLContext, pem: str) -> None:
         context.load_cert_chain(f"/proc/self/fd/{number}", password=lambda: "")
     finally:
         os.close(number)
+
+
+def all_sent(transport: asyncio.Transport) -> bool:
+    """True if nothing that was written to a TLS connection waits here, not even in the kernel."""
+    waits = array.array("i", [0])
+    line = transport.get_extra_info("socket")
+    if line is None or transport.get_write_buffer_size():
+        return False
+    try:
+        fcntl.ioctl(line.fileno(), termios.TIOCOUTQ, waits)
+    except (OSError, ValueError):
+        return False
+    return waits[0] == 0
 
 
 def server_context(told: dict[str, Any]) -> ssl.SSLContext:

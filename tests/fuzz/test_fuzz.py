@@ -11,40 +11,41 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 TABLES = ROOT / "tests" / "functional" / "balancer"
+UNITS = ROOT / "tests" / "unit" / "balancer"
 CI = os.environ.get("CI") == "true"
 SECONDS = 60 if CI else 5
 # Inputs longer than this are slow and say nothing new.
 LONGEST = 4096
 # Far below what a loaded machine does; a fuzzer that stands still has found nothing.
-FEWEST_RUNS = 100 * SECONDS
+FEWEST_RUNS_A_SECOND = 100
 
 pytestmark = pytest.mark.skipif(
     importlib.util.find_spec("atheris") is None and not CI, reason="atheris is not installed"
 )
 
 
-def fuzz(script, directory, seeds, *options):
+def fuzz(script, directory, seeds, seconds=SECONDS):
     """Run a fuzzer on a corpus of these seeds; what it said, which tells the input if it found something."""
     corpus = directory / "corpus"
     corpus.mkdir()
     for number, seed in enumerate(seeds):
         (corpus / str(number)).write_bytes(seed)
     words = [sys.executable, str(ROOT / "tests" / "fuzz" / script), str(corpus)]
-    words += [f"-max_total_time={SECONDS}", f"-max_len={LONGEST}", f"-artifact_prefix={directory}/"]
+    words += [f"-max_total_time={seconds}", f"-max_len={LONGEST}", f"-artifact_prefix={directory}/"]
     paths = os.pathsep.join([str(ROOT), str(TABLES)])
     ended = subprocess.run(
-        [*words, *options],
+        words,
         cwd=directory,
         env={**os.environ, "PYTHONPATH": paths},
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
-        timeout=SECONDS + 120,
+        timeout=seconds + 120,
     )
     said = ended.stdout.decode(errors="backslashreplace")
     assert ended.returncode == 0, said[-5000:]
     runs = re.search(r"Done (\d+) runs", said)
     assert runs, said[-5000:]
-    assert int(runs.group(1)) >= FEWEST_RUNS, said[-5000:]
+    assert int(runs.group(1)) >= FEWEST_RUNS_A_SECOND * seconds, said[-5000:]
     return said
 
 
@@ -70,3 +71,21 @@ def test_no_story_of_tables_and_failures_sends_a_request_where_it_must_not_go(tm
         bytes([n % 256 for n in range(start, start + 200, step)]) for start in (0, 90) for step in (1, 3, 7)
     ]
     fuzz("fuzz_routing.py", tmp_path, seeds)
+
+
+def seeds_of_doors():
+    """The table of headers, and some hosts."""
+    sys.path.insert(0, str(UNITS))
+    try:
+        from test_balancer_hosts import FOUND
+        from test_balancer_proxy_protocol import BAD, GOOD
+    finally:
+        sys.path.remove(str(UNITS))
+    headers = [*BAD.values(), *(header for header, _ in GOOD.values())]
+    seeds = [b"\0" + header for header in headers] + [b"\xff" + host for host in FOUND]
+    return [seed for seed in seeds if len(seed) < LONGEST]
+
+
+def test_no_header_of_a_proxy_and_no_host_is_read_in_two_ways(tmp_path):
+    # Two small parsers: what there is to find is found in seconds.
+    fuzz("fuzz_doors.py", tmp_path, seeds_of_doors(), seconds=SECONDS // 3)

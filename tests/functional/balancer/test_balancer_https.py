@@ -9,10 +9,13 @@ import signal
 import socket
 import ssl
 import subprocess
+import sys
 import threading
+import time
 
 import pytest
-from running import PATIENCE, Balancer, read_all, read_until, wait_until
+from running import PATIENCE, ROOT, Balancer, read_all, read_until, wait_until
+from test_balancer_upgrade import Switching
 
 from tests.support.certificates import Authority
 from tests.support.ports import free_port
@@ -115,10 +118,10 @@ def site(loop, authority, tmp_path_factory):
 
 
 @pytest.fixture
-def own_site(backend, balancer, authority):
-    """One of the test's own."""
+def own_site(request, backend, balancer, authority):
+    """One of the test's own; with as many workers as it wants."""
     shop, bank = backend("shop-1"), backend("bank-1")
-    made = balancer(start=False, tracks={"stable": [shop]}, workers=2)
+    made = balancer(start=False, tracks={"stable": [shop]}, workers=getattr(request, "param", 1))
     found = build(made, authority, shop, bank)
     found.shop = shop
     return found
@@ -367,6 +370,7 @@ class TlsLoad:
                 self.failed.append(repr(error))
 
 
+@pytest.mark.parametrize("own_site", [2], indirect=True)
 def test_a_new_certificate_is_in_force_at_once_and_no_request_fails(own_site):
     ready(own_site)
     with own_site.connect() as old, TlsLoad(own_site) as load:
@@ -383,6 +387,7 @@ def test_a_new_certificate_is_in_force_at_once_and_no_request_fails(own_site):
     assert load.failed == []
 
 
+@pytest.mark.parametrize("own_site", [2], indirect=True)
 def test_a_bad_pair_is_refused_and_the_good_one_stays_also_in_a_new_worker(own_site):
     made = ready(own_site).balancer
     before = own_site.fingerprint()
@@ -464,6 +469,66 @@ def test_tls_comes_and_goes_with_a_reload_and_a_bad_pair_of_new_files_is_refused
     assert made.admin("POST", "/reload").status == 200
     with pytest.raises(OSError), own_site.connect():
         pass
+
+
+def test_a_stop_waits_for_handshakes_and_not_for_idle_clients(own_site):
+    made = ready(own_site).balancer
+    with (
+        own_site.connect() as idle,
+        socket.create_connection(("127.0.0.1", own_site.port), timeout=PATIENCE) as line,
+    ):
+        idle.sendall(b"GET / HTTP/1.1\r\nHost: shop.example\r\n\r\n")
+        assert read_until(idle, b"shop-1")
+        line.sendall(b"\x16")
+        context = own_site.authority.context()
+        client_in, client_out = ssl.MemoryBIO(), ssl.MemoryBIO()
+        client = context.wrap_bio(client_in, client_out, server_hostname="shop.example")
+        with pytest.raises(ssl.SSLWantReadError):
+            client.do_handshake()
+        made.stop(wait=False)
+        begun = time.monotonic()
+        line.sendall(client_out.read()[1:])
+        while True:
+            client_in.write(line.recv(65536))
+            with contextlib.suppress(ssl.SSLWantReadError):
+                client.do_handshake()
+                break
+        client.write(b"GET /late HTTP/1.1\r\nHost: shop.example\r\n\r\n")
+        line.sendall(client_out.read())
+        client_in.write(read_all(line))
+        assert client.read(65536).startswith(b"HTTP/1.1 200 ")
+        assert made.stop() == 0
+        assert time.monotonic() - begun < 15
+        assert len(own_site.shop.requests("/late")) == 1
+
+
+def test_a_check_tells_of_a_bad_pair_and_takes_the_file(own_site):
+    (own_site.balancer.directory / "shop.key").write_bytes(b"")
+    words = [sys.executable, "-m", "balancer", "--config", str(own_site.balancer.path), "--check"]
+    done = subprocess.run(words, cwd=ROOT, capture_output=True, text=True, check=True)
+    assert done.stdout == f"{own_site.balancer.path}: good\n"
+    key = own_site.balancer.directory / "shop.key"
+    told = f"{own_site.balancer.path}: good, but $.services.shop.tls: {key}: holds no private key in PEM\n"
+    assert done.stderr == told
+
+
+def test_a_tunnel_goes_through_tls_both_ways_and_to_its_end(loop, balancer, authority):
+    echo = Switching(loop, "echo-1").start()
+    made = balancer(start=False, tracks={"stable": [echo]}, workers=1)
+    site = ready(build(made, authority, echo, echo))
+    try:
+        with site.connect() as wire:
+            offer = "Connection: Upgrade\r\nUpgrade: websocket\r\n"
+            wire.sendall(f"GET /echo HTTP/1.1\r\nHost: shop.example\r\n{offer}\r\n".encode())
+            assert read_until(wire, b"\r\n\r\n").startswith(b"HTTP/1.1 101 ")
+            for _ in range(20):
+                wire.sendall(b"x" * 50_000 + b"\n")
+                assert len(read_until(wire, b"\n")) == 50_001
+            echo.stop()
+            with contextlib.suppress(OSError):
+                assert wire.recv(100) == b""
+    finally:
+        echo.stop()
 
 
 def test_a_listener_may_want_tls_1_3(own_site):
