@@ -34,7 +34,8 @@ def service(name: str, told: Told) -> Iterator[str]:
     yield f"{name}{_where(told)}"
     tls, alert, lease = told.get("tls"), told.get("alert"), told.get("lease")
     if tls and tls.get("error"):
-        yield f"  CERTIFICATE REFUSED, the last good one is in force: {tls['error']}"
+        kept = "the last good one is in force" if tls.get("sha256") else "there is no other"
+        yield f"  CERTIFICATE REFUSED, {kept}: {tls['error']}"
     if alert:
         by = f"{alert.get('by')} ({alert.get('door')})"
         yield f"  ALERT since {alert.get('at')} by {by}: {alert.get('reason')}"

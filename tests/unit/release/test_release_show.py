@@ -75,8 +75,9 @@ def test_what_is_wrong_stands_out():
     assert "  ALERT since T5 by canary-1 (http): too slow" in changed(alert=alert)
     refused = sluice_show.text({**STATUS, "config": {"loaded_at": "T1", "error": "sum to 110, want 100"}})
     assert "FILE REFUSED, the last good one is in force: sum to 110, want 100" in refused
-    tls = {"listen": "0.0.0.0:443", "error": "expired"}
+    tls = {"listen": "0.0.0.0:443", "error": "expired", "sha256": "ab"}
     assert "  CERTIFICATE REFUSED, the last good one is in force: expired" in changed(tls=tls)
+    assert "  CERTIFICATE REFUSED, there is no other: expired" in changed(tls={**tls, "sha256": None})
 
 
 def test_a_lease_and_an_affinity_are_told():
