@@ -15,6 +15,7 @@ import time
 
 import pytest
 from running import PATIENCE, ROOT, Balancer, read_all, read_until, wait_until
+from test_balancer_streams import push_until_stuck
 from test_balancer_upgrade import Switching
 
 from tests.support.certificates import Authority
@@ -298,6 +299,18 @@ def test_a_client_that_does_not_read_fills_no_memory(site):
         # A request that is answered has seen whatever came before it.
         for _ in range(20):
             assert site.ask().endswith(b"shop-1")
+        assert site.balancer.worker_memory()[0] - before < 30
+
+
+def test_an_upload_to_a_backend_that_does_not_read_is_held_back_with_tls(own_site):
+    site = ready(own_site)
+    before = site.balancer.worker_memory()[0]
+    with site.connect() as wire:
+        wire.sendall(
+            b"POST /pause?seconds=30 HTTP/1.1\r\nHost: shop.example\r\nContent-Length: 9999999999\r\n\r\n"
+        )
+        wait_until(lambda: site.shop.requests("/pause"), "the request arrived")
+        assert push_until_stuck(wire) < 100 * 2**20
         assert site.balancer.worker_memory()[0] - before < 30
 
 
