@@ -23,7 +23,7 @@ from balancer.certificates import bad_pairs
 from balancer.config import Config
 from balancer.limits import HEAD_SECONDS, IDLE_SECONDS
 from balancer.reader import ConfigError
-from balancer.sockets import Sockets
+from balancer.sockets import BIND_SECONDS, Sockets
 from balancer.supervisor import Supervisor
 from balancer.tokens import Tokens
 
@@ -98,9 +98,9 @@ def listen(loaded: Config) -> Sockets:
     """Listen on every address of the file. Raises OSError."""
     sockets = Sockets(systemd.handed_over())
     for listener in loaded.listeners.values():
-        sockets.open(listener.address, loaded.workers)
+        sockets.open(listener.address, loaded.workers, BIND_SECONDS)
     for address in loaded.api_addresses:
-        sockets.open(address, 1)
+        sockets.open(address, 1, BIND_SECONDS)
     return sockets
 
 

@@ -13,7 +13,8 @@ from balancer import systemd
 from balancer.reader import Address
 
 BACKLOG = 4096
-# The workers of a supervisor that was killed let go of a port when they notice: within a tenth of a second.
+# How long a start waits for a port: workers of a supervisor that was killed let go of it when they notice,
+# within a tenth of a second.
 BIND_SECONDS = 1.0
 # As many descriptors as Linux takes in one message (SCM_MAX_FD is 253).
 MAX_SENT = 250
@@ -37,13 +38,16 @@ class Sockets:
             address = Address(str(ipaddress.ip_address(host)), port)
             self._held.setdefault(str(address), []).append(one)
 
-    def open(self, address: Address, slots: int) -> None:
-        """Have `slots` sockets listen on an address. Raises OSError, and none does, if one cannot."""
+    def open(self, address: Address, slots: int, seconds: float = 0.0) -> None:
+        """
+        Have `slots` sockets listen on an address, if need be after `seconds` in which nothing else is done.
+        Raises OSError, and none listens, if one cannot.
+        """
         held = self._held.get(str(address), [])
         fresh: list[socket.socket] = []
         try:
             if not any(ours.getsockname()[1] == address.port for ours in self._all()):
-                _make_sure_it_is_free(address)
+                _make_sure_it_is_free(address, seconds)
             while len(held) + len(fresh) < slots:
                 fresh.append(_listen(address))
         except OSError as error:
@@ -99,12 +103,12 @@ def _bound(address: Address, shared: bool) -> socket.socket:
     return made
 
 
-def _make_sure_it_is_free(address: Address) -> None:
+def _make_sure_it_is_free(address: Address, seconds: float) -> None:
     """
     Raise OSError if somebody listens there. With SO_REUSEPORT alone a second balancer on the same address
     would not be refused, but take half of the connections.
     """
-    deadline = time.monotonic() + BIND_SECONDS
+    deadline = time.monotonic() + seconds
     while True:
         try:
             with _bound(address, shared=False) as probe:
