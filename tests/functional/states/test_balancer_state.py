@@ -145,6 +145,13 @@ def test_new_secrets_do_not_restart_the_balancer(machine):
     assert not any("watch_in" in chunk for chunk in low)
 
 
+def test_no_condition_makes_a_ratio_edit_slow(machine):
+    """Any state with one has Salt load all state modules, 0.8 s for a run that takes less than 2."""
+    low = machine("lb-1").modules["state.show_low_sls"]("balancer")
+    assert len(low) > 10
+    assert [c["__id__"] for c in low if {"unless", "onlyif", "creates", "check_cmd"} & set(c)] == []
+
+
 def test_second_run_changes_nothing(configure, path):
     configure()
     before = state_of(path)
