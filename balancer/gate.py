@@ -69,7 +69,8 @@ def is_same_origin(request: HTTPServerRequest, required: bool) -> bool:
     origin = request.headers.get("Origin")
     if origin is None:
         return not required
-    return urlsplit(origin).netloc.lower() == request.headers.get("Host", "").lower() != ""
+    host = request.headers.get("Host", "").lower()
+    return origin.lower() in (f"http://{host}", f"https://{host}")
 
 
 def cookie_of(request: HTTPServerRequest) -> str:
