@@ -43,8 +43,8 @@ def installed(name, lock, wheels=None, python="python3", timeout_seconds=600):
     lock (str)
         A file of requirements, every one with its hashes. If it changes, the environment is made anew.
     wheels (str)
-        A directory; all wheels in it are installed as well, without what they require. If one changes, the
-        environment is made anew. Default: none.
+        A directory; what is in its wheels is installed as well, without what they require: of several of one
+        version the one that fits the machine best. If one changes, the environment is made anew. Default: none.
     python (str)
         Makes the environment. Default python3.
     timeout_seconds (int)
@@ -119,7 +119,10 @@ def _make(scratch, lock, wheels, python, timeout):
     ]
     if wheels:
         names = ", ".join(Path(wheel).name for wheel in wheels)
-        steps.append(([*pip, "--no-deps", "--no-index", *wheels], f"{names} could not be installed"))
+        # By name, not by file: a compiled wheel and a pure one of the same are a choice, and pip makes it.
+        links = sorted({f"--find-links={Path(wheel).parent}" for wheel in wheels})
+        wanted = sorted({"==".join(Path(wheel).name.split("-")[:2]) for wheel in wheels})
+        steps.append(([*pip, "--no-deps", "--no-index", *links, *wanted], f"{names} could not be installed"))
     for words, failure in steps:
         _run(words, failure, timeout)
 

@@ -28,6 +28,7 @@ from balancer.supervisor import Supervisor
 from balancer.tokens import Tokens
 
 log = logging.getLogger("balancer")
+KIND = "compiled" if heads.COMPILED else "pure Python"
 
 
 def main() -> int:
@@ -68,7 +69,7 @@ def parser() -> argparse.ArgumentParser:
     top = argparse.ArgumentParser(prog="balancer", description="The weighted-release balancer of Sluice.")
     top.add_argument("--config", type=Path, required=True, help="the balancer's file (JSON)")
     top.add_argument("--check", action="store_true", help="say what is wrong with the file, and end")
-    top.add_argument("--version", action="version", version=__version__)
+    top.add_argument("--version", action="version", version=f"{__version__}, {KIND}")
     return top
 
 

@@ -8,7 +8,7 @@ import os
 import sys
 from collections.abc import Callable
 
-from lab import checkout, files, fleet, machines, precheck, settings
+from lab import checkout, compiled, files, fleet, machines, precheck, settings
 from lab.errors import LabError
 from lab.process import say
 from lab.settings import Lab
@@ -89,6 +89,7 @@ def down(lab: Lab, args: argparse.Namespace) -> int:
 def push(lab: Lab, args: argparse.Namespace) -> int:
     with files.locked(lab.lock):
         changed = checkout.push(lab)
+        compiled.push(lab)
     print(f"{changed} files changed on the master")
     return 0
 

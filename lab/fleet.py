@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable
 from lab import (
     cgroups,
     checkout,
+    compiled,
     disks,
     files,
     host,
@@ -72,6 +73,7 @@ def up(lab: Lab) -> None:
         boot(lab)
         with step("checkout on the master"):
             checkout.push(lab)
+        compiled.push(lab)
         with step("Salt master, from this repository's own state"):
             bootstrap_master(lab)
         with step("minions"):

@@ -95,6 +95,16 @@ def test_environment_is_made_once_and_anew_when_a_wheel_changes(env):
     assert env(test=True)["result"] is None
 
 
+def test_of_two_wheels_the_one_that_fits_best_is_installed(env):
+    fits = f"cp{sys.version_info[0]}{sys.version_info[1]}-none-any"
+    for tag, says_ in ((fits, "fits"), ("cp39-cp39-plan9_vax", "does not")):
+        made = wheel(env.folder / tag, "ours", says=says_)
+        made.rename(env.folder / "wheel" / f"ours-1-{tag}.whl")
+        (env.folder / tag).rmdir()
+    assert env()["result"] is True
+    assert says(env, "ours") == "fits"
+
+
 def test_installation_that_fails_leaves_the_environment_as_it_was(env):
     assert env()["result"] is True
     env.lock.write_text("libr==1 --hash=sha256:" + "0" * 64 + "\n")
