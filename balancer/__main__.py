@@ -17,7 +17,7 @@ import uvloop
 from tornado.httpserver import HTTPServer
 from tornado.web import Application
 
-from balancer import __version__, config, systemd
+from balancer import __version__, config, heads, systemd
 from balancer.admin import MAX_BODY_BYTES, admin_application, alert_application
 from balancer.certificates import bad_pairs
 from balancer.config import Config
