@@ -7,7 +7,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 export PYTHONDONTWRITEBYTECODE := 1
 
-.PHONY: help deps venv lint test test-fast demo lab-up lab-down lab-status lab-ssh lab-exec lab-logs clean \
+.PHONY: help deps venv lint test test-fast test-compiled build-ext demo lab-up lab-down lab-status lab-ssh lab-exec lab-logs clean \
   bench bench-quick bench-idle bench-deps promtool soak
 
 help:  ## list the targets
@@ -28,8 +28,16 @@ lint: venv  ## ruff and mypy --strict
 	@$(BIN)/ruff check .
 	@$(BIN)/mypy
 
-test: lint  ## all tests: unit, functional, integration, and e2e on lab machines (root)
+test: lint test-compiled  ## all tests: unit, functional, integration, and e2e on lab machines (root)
 	@$(BIN)/python -m pytest
+
+# The rest of the balancer's tests is run by hand the same way, after a change of its hot path.
+test-compiled: venv  ## the balancer's tests that its compiled part can fail; it is built first
+	@SLUICE_COMPILED=1 $(BIN)/python -m pytest -q tests/unit/balancer $(addprefix tests/functional/balancer/test_balancer_,\
+	  $(addsuffix .py,differential http parsing plain_heads streams wheel))
+
+build-ext: venv  ## the balancer with its compiled part, in build/compiled/tree
+	@$(BIN)/python scripts/build-balancer
 
 test-fast: venv  ## the tests that need no machines and no root
 	@$(BIN)/python -m pytest -m 'not e2e'

@@ -1,4 +1,4 @@
-"""The compiled part of the balancer: the modules with a .pxd beside them. See docs/decisions/0027."""
+"""The compiled part of the balancer: the modules with a .pxd beside them. See docs/decisions/0028."""
 
 import os
 import warnings

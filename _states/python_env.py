@@ -44,7 +44,7 @@ def installed(name, lock, wheels=None, python="python3", timeout_seconds=600):
         A file of requirements, every one with its hashes. If it changes, the environment is made anew.
     wheels (str)
         A directory; what is in its wheels is installed as well, without what they require: of several of one
-        version the one that fits the machine best. If one changes, the environment is made anew. Default: none.
+        version the one that fits the machine best. If one changes, it is made anew. Default: none.
     python (str)
         Makes the environment. Default python3.
     timeout_seconds (int)

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from bench.balancer import chart, plan, tools
-from bench.balancer.contenders import CHECKOUT, CONTENDERS, DIRECT, TITLES, tool
+from bench.balancer.contenders import CHECKOUT, CONTENDERS, DIRECT, TITLES, compiled_tree, tool
 from bench.balancer.errors import BenchError
 from bench.balancer.plan import GOAL_CASE, Case, Plan
 from bench.balancer.results import Round, goals, median, table
@@ -90,6 +90,9 @@ def prepare(names: list[str], folder: Path, notes: list[str]) -> list[str]:
     folder.mkdir(parents=True, exist_ok=True)
     for name in ("wrk", "nginx", *(name for name in ("haproxy",) if name in names)):
         tool(name)
+    if {"sluice", "sluice-affinity"} & set(names):
+        say("-> the balancer with its compiled part")
+        compiled_tree()
     if {"node", "node-keep-alive"} & set(names):
         tool("node")
         say("-> node http-proxy, from its lock file")

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import grp
+import json
 import os
 import pwd
 import shutil
+import subprocess
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from bench.balancer.errors import BenchError
@@ -74,15 +77,39 @@ class Contender:
     metrics: str = "/metrics"
     # With several workers a cluster has no common page of numbers without more code.
     cluster: bool = False
+    # A variant, which takes part in the case of the goals only.
+    variant: bool = False
 
 
-def sluice(place: Place) -> Launch:
+def compiled_tree() -> Path:
+    """The balancer as its wheel has it, with the compiled part; built if a source changed."""
+    words = [sys.executable, str(CHECKOUT / "scripts/build-balancer")]
+    done = subprocess.run(words, capture_output=True, text=True, check=False)
+    if done.returncode != 0:
+        raise BenchError(done.stderr.strip() or "scripts/build-balancer failed")
+    return Path(done.stdout.strip())
+
+
+def sluice(place: Place, affinity: bool = False, compiled: bool = True) -> Launch:
     config = place.write("sluice.json")
     (place.folder / "state").mkdir()
     token = place.folder / "token"
     token.write_text("benchmark-token-without-meaning\n")
     token.chmod(0o600)
-    return Launch([sys.executable, "-m", "balancer", "--config", str(config)])
+    if affinity:
+        told = json.loads(config.read_text())
+        secret = place.folder / "secret"
+        secret.write_text("benchmark-secret-without-any-meaning\n")
+        secret.chmod(0o600)
+        told["services"]["bench"]["affinity"] = {
+            "kind": "cookie",
+            "secret_file": str(secret),
+            "release": "bench",
+        }
+        config.write_text(json.dumps(told))
+    # Not the package in the current directory, which is the checkout.
+    env = {"PYTHONSAFEPATH": "1", "PYTHONPATH": str(compiled_tree() if compiled else CHECKOUT)}
+    return Launch([sys.executable, "-m", "balancer", "--config", str(config)], env=env)
 
 
 def haproxy(place: Place) -> Launch:
@@ -117,6 +144,8 @@ CONTENDERS = {
     one.name: one
     for one in (
         Contender("sluice", "**Sluice**", sluice),
+        Contender("sluice-pure", "Sluice, pure Python", partial(sluice, compiled=False), variant=True),
+        Contender("sluice-affinity", "Sluice, with affinity", partial(sluice, affinity=True), variant=True),
         Contender("haproxy", "HAProxy", haproxy),
         Contender("nginx", "nginx", nginx),
         Contender("caddy", "Caddy", caddy),

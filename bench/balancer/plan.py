@@ -50,7 +50,7 @@ class Plan:
         return contenders * (len(self.cases) * self.rounds * (self.seconds + 0.15) + starts * 1.5)
 
 
-QUICK = Plan((GOAL_CASE,), rounds=4, seconds=1, limit_seconds=55)
+QUICK = Plan((GOAL_CASE,), rounds=3, seconds=1, limit_seconds=55)
 
 
 def full() -> Plan:

@@ -15,7 +15,7 @@ from pathlib import Path
 
 from bench.balancer.contenders import CHECKOUT, CONTENDERS, DIRECT, HERE, Place, fill, me, tool
 from bench.balancer.errors import BenchError
-from bench.balancer.plan import BODIES, Case, Plan, cores
+from bench.balancer.plan import BODIES, GOAL_CASE, Case, Plan, cores
 from bench.balancer.processes import Program, answers, free_ports, start, wait_until_ready
 from bench.balancer.results import Loaded, Round, make_round, parse_wrk
 
@@ -112,6 +112,8 @@ class Session:
             say(f"   {case.title}: round {number + 1} of {self.plan.rounds}")
             self.loads.append(os.getloadavg()[0])
             for runner in runners:
+                if case != GOAL_CASE and runner.name != DIRECT and CONTENDERS[runner.name].variant:
+                    continue
                 one = self._round(case, runner, others, self.plan.seconds)
                 self.rounds.setdefault(case, {}).setdefault(runner.name, []).append(one)
 

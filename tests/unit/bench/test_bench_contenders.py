@@ -21,7 +21,7 @@ def test_every_word_of_a_template_is_filled_in(name, tmp_path):
 
 
 def test_the_balancer_takes_its_file(tmp_path):
-    launch = sluice(place(tmp_path))
+    launch = sluice(place(tmp_path), affinity=True, compiled=False)
     config = load(tmp_path / "sluice.json")
     assert (config.workers, config.access_log) == (2, tmp_path / "access.log")
     assert launch.argv[-1] == str(tmp_path / "sluice.json")
