@@ -4,6 +4,7 @@ import http.client
 from collections import Counter
 
 import pytest
+from browser import Browser, By
 from misbehaving import Backend
 from running import Balancer, wait_until
 
@@ -232,3 +233,24 @@ def test_the_cookie_is_secure_for_who_came_by_tls(shop):
     assert shop.get("/", **https).headers["set-cookie"].endswith("; SameSite=Lax; Secure")
     assert "Secure" not in shop.get("/").headers["set-cookie"]
     change(shop, trust_forwarded_from=[])
+
+
+def test_a_real_browser_stays_and_its_scripts_do_not_see_the_cookie(shop, tmp_path):
+    browser = Browser(tmp_path)
+
+    def said():
+        browser.driver.get(f"http://127.0.0.1:{shop.port}/")
+        return browser.driver.find_element(By.TAG_NAME, "body").text
+
+    try:
+        name = said()
+        assert {said() for _ in range(8)} == {name}
+        assert browser.driver.execute_script("return document.cookie") == ""
+        weigh(shop, 100)
+        assert said() == "canary-1"
+        weigh(shop, 0)
+        assert said() == "stable-1"
+        weigh(shop, 30)
+        assert said() == name
+    finally:
+        browser.stop()
