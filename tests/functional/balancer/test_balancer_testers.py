@@ -1,26 +1,44 @@
 """Testers who choose their track, and those who may not."""
 
 import pytest
+from misbehaving import Backend
+from running import Balancer
 
 TESTERS = {"header": "X-Track", "cookie": "track", "from": ["127.0.0.0/8"]}
 CANARY = [{"X-Track": "canary"}, {"Cookie": "a=1; track=canary"}]
 STABLE = [{"X-Track": "stable"}, {"Cookie": "track=stable"}]
 
 
+@pytest.fixture(scope="module")
+def running(loop, tmp_path_factory):
+    """A stable and a canary backend behind a balancer."""
+    stable, canary = Backend(loop, "stable-1").start(), Backend(loop, "canary-1").start()
+    made = Balancer(tmp_path_factory.mktemp("testers"), {"stable": [stable], "canary": [canary]})
+    made.stable, made.canary = stable, canary
+    made.plain = dict(made.shop)
+    yield made.start().wait_for_backends()
+    made.stop()
+    stable.stop()
+    canary.stop()
+
+
 @pytest.fixture
-def fleet(backend, balancer):
-    """A stable and a canary backend behind a balancer with testers."""
+def fleet(running):
+    """The balancer with testers, and what else a test wants."""
 
     def make(canary, testers=TESTERS, **settings):
-        stable, other = backend("stable-1"), backend("canary-1")
         weights = {"stable": 100 - canary, "canary": canary}
-        made = balancer(start=False, tracks={"stable": [stable], "canary": [other]}, weights=weights)
-        made.stable, made.canary = stable, other
-        made.shop.update({"testers": testers} if testers else {}, **settings)
-        made.write()
-        return made.start().wait_for_backends()
+        told = {**running.plain, "weights": weights, **({"testers": testers} if testers else {}), **settings}
+        running.config["services"]["shop"] = told
+        running.write()
+        assert running.admin("POST", "/reload").status == 200
+        return running
 
-    return make
+    yield make
+    running.canary.__dict__.pop("say_", None)
+    running.admin("DELETE", "/alert/shop")
+    running.stable.seen.clear()
+    running.canary.seen.clear()
 
 
 def served(shop, headers, times=10):
@@ -50,9 +68,11 @@ def test_under_an_alert_no_tester_reaches_the_canary(fleet):
     raise_alert(shop)
     for headers in CANARY:
         assert served(shop, headers) == {"stable-1"}
-    shop.stable.stop()
+    shop.stable.healthy = False
     shop.wait_for_backends("down", ["stable-1"])
     assert shop.get("/", **CANARY[0]).status == 503
+    shop.stable.healthy = True
+    shop.wait_for_backends()
 
 
 def test_a_tester_of_a_canary_that_is_drained_or_down_is_served_by_stable(fleet):
