@@ -28,7 +28,8 @@ class Soak:
     def __init__(self, directory, seconds, seed, pace):
         self._seconds, self._pause = seconds, min(1.5, seconds / 60)
         self._stage = Stage(directory)
-        self._traffic = Traffic(self._stage.balancer.port, seed, pace)
+        stage = self._stage
+        self._traffic = Traffic(stage.balancer.port, stage.tls_port, stage.authority.context(), seed, pace)
         self._judge = Judge(self._traffic.asked, AccessLog(self._stage.balancer.access_log))
         logs = {name: backend.log for name, backend in self._stage.backends.items()}
         self._arrivals = BackendLogs(logs)
@@ -71,7 +72,9 @@ class Soak:
         began = last = time.monotonic()
         while not self._ended.wait(1.0):
             self._look()
-            self._memory.sample(self._stage.processes())
+            # Not while the balancer is restarted.
+            with contextlib.suppress(AttributeError, OSError):
+                self._memory.sample(self._stage.processes())
             if time.monotonic() - last >= PROGRESS_SECONDS:
                 last = time.monotonic()
                 self._say(round(last - began))
@@ -109,21 +112,26 @@ class Soak:
             told[name] = {"before": allowed, "after": now}
             if now > allowed:
                 self._judge.violate(f"{name} has {now} files open, {allowed} before")
-            lines = [row for row in gauges.connections(pid) if row[0] == self._stage.balancer.port and row[1]]
+            lines = self._users(pid)
             if lines:
                 self._judge.violate(f"{name} still has {len(lines)} connections of users that are gone")
         return told
 
+    def _users(self, pid):
+        ports = self._stage.balancer.port, self._stage.tls_port
+        return [remote for port in ports for remote in gauges.client_ports(pid, port)]
+
     def _settled(self, pid, allowed):
-        """Connections of users that left end within some seconds."""
+        """The fewest files in some seconds: connections of users that left end, health checks come and go."""
+        counts = []
 
         def so():
-            lines = gauges.client_ports(pid, self._stage.balancer.port)
-            return not lines and gauges.files_besides(pid, self._stage.ports) <= allowed
+            counts.append(gauges.files_besides(pid, self._stage.ports))
+            return not self._users(pid) and counts[-1] <= allowed
 
         with contextlib.suppress(AssertionError):
             wait_until(so, "files are closed", 10)
-        return gauges.files_besides(pid, self._stage.ports)
+        return min(counts)
 
     def _result(self, seconds, before):
         files = self._check_files(before)

@@ -1,7 +1,8 @@
 """A backend of the soak, a process of its own: `python -m tests.soak.backend NAME PORT LOG`.
 
 It answers with a body made from the request's id, tells the checksum of what it got, and writes one line per
-request to its log, as soon as it has read the head: `MONOTONIC_SECONDS METHOD ID`.
+request to its log, as soon as it has read the head: `MONOTONIC_SECONDS METHOD ID`. The method is `COPY` for a
+copy that no user waits for.
 """
 
 import asyncio
@@ -65,11 +66,14 @@ class Backend:
         wanted = {name: values[0] for name, values in query.items()}
         if path == "/control":
             self._bad = wanted["bad"] == "1"
-        if path != "/answer":
+        if path not in ("/answer", "/tunnel"):
             writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
             return True
         request_id = headers["x-request-id"]
-        os.write(self._log, f"{time.monotonic():.6f} {method} {request_id}\n".encode())
+        logged = "COPY" if "x-sluice-mirror" in headers else method
+        os.write(self._log, f"{time.monotonic():.6f} {logged} {request_id}\n".encode())
+        if path == "/tunnel":
+            return await self._echo(reader, writer)
         if headers.get("expect") == "100-continue":
             writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
         checksum, size = await read_body(reader, headers)
@@ -80,6 +84,15 @@ class Backend:
         if "cookie" in headers:
             own.append(f"X-Cookie: {headers['cookie']}")
         return await self._answer(method, request_id, wanted, own, writer)
+
+    async def _echo(self, reader, writer):
+        """What comes goes back, until its end."""
+        lines = ["HTTP/1.1 101 Switching Protocols", "Connection: Upgrade", "Upgrade: websocket"]
+        writer.write(("\r\n".join([*lines, f"X-Backend: {self._name}"]) + "\r\n\r\n").encode())
+        while part := await reader.read(PIECE):
+            writer.write(part)
+            await writer.drain()
+        return False
 
     async def _answer(self, method, request_id, wanted, own, writer):
         how = "sized" if self._bad else wanted.get("how", "sized")

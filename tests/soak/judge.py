@@ -6,7 +6,10 @@ A failure is excused only by a cause that is on record, for the very request:
   as the kernel's socket table showed;
 * unrepeatable: a request that must not be sent twice had been sent to a backend that was killed or stopped
   while it was under way;
-* cut answer: the answer of a backend that was killed or stopped had begun to go to the client;
+* cut answer: the answer of a backend that was killed or stopped had begun to go to the client, or its tunnel
+  was open;
+* alert: a tunnel to the canary was open when an alert was raised, or when the balancer was restarted: its old
+  workers would hear of no alert;
 * behind: an earlier request on the same connection failed with an excuse.
 """
 
@@ -36,6 +39,8 @@ class Forbidden:
 
     names: frozenset
     why: str
+    # When it was ordered, and when the order was in force.
+    ordered: float
     since: float
     until: float = float("inf")
 
@@ -63,9 +68,10 @@ class Judge:
     _verdicts: dict = field(default_factory=dict)
     _first: dict = field(default_factory=dict)
 
-    def forbid(self, names, why):
+    def forbid(self, names, why, ordered=None):
         """From now on; the entry to be lifted."""
-        entry = Forbidden(frozenset(names), why, time.monotonic())
+        now = time.monotonic()
+        entry = Forbidden(frozenset(names), why, now if ordered is None else ordered, now)
         self.forbidden.append(entry)
         return entry
 
@@ -111,15 +117,27 @@ class Judge:
         lost = self.lost_lines.get(one.port)
         if lost is not None and one.began - GRACE_SECONDS <= lost <= one.ended:
             return "worker killed"
+        if one.kind == "tunnel" and one.status == 101 and self._was_alerted(one):
+            return "alert"
         logged = self.log.lines.get(one.id)
         if logged is None or not self._was_ended(logged.backend, one):
             return ""
         if logged.status == 502 and not one.repeatable and ENDED_CONNECTION in one.text:
             return "unrepeatable"
         # The balancer broke the client's connection off.
-        if logged.status == 200 and one.problem.startswith(("ConnectionReset", "IncompleteRead")):
+        if logged.status in (101, 200) and one.problem.startswith(("ConnectionReset", "IncompleteRead")):
             return "cut answer"
         return ""
+
+    def _was_alerted(self, one):
+        """True if a tunnel was open when all traffic had to leave its track."""
+        return any(
+            entry.why.startswith(("alert", "restart"))
+            and one.backend in entry.names
+            and one.began <= entry.since
+            and one.ended >= entry.ordered
+            for entry in self.forbidden
+        )
 
     def _was_ended(self, name, one):
         return any(
@@ -155,6 +173,7 @@ class Judge:
                 self.latest_after[entry.why.split(":")[0]] = max(late, at - entry.since)
                 if at - entry.since > GRACE_SECONDS:
                     self.violate(f"{name} got {request_id} {at - entry.since:.3f} s after: {entry.why}")
-        before = self._first.setdefault(request_id, name) if method not in ("GET", "HEAD", "DELETE") else None
+        once = method not in ("COPY", "GET", "HEAD", "DELETE")
+        before = self._first.setdefault(request_id, name) if once else None
         if before not in (None, name):
             self.violate(f"{method} {request_id} was sent to {before} and to {name}")

@@ -6,9 +6,12 @@ import subprocess
 import sys
 import time
 
+from fake_systemd import FakeSystemd
 from redis_server import RedisServer
 from running import ROOT, Balancer, ask, wait_until
 
+from tests.soak.wire import NAME
+from tests.support.certificates import Authority
 from tests.support.ports import free_port
 
 WORKERS = 3
@@ -80,6 +83,13 @@ class Stage:
             "window_seconds": 3,
             "min_requests": 20,
         }
+        self.balancer.shop["mirror"] = {"percent": 20}
+        self.authority, self.tls_port = Authority(directory), free_port()
+        self.new_certificate()
+        files = {f"{kind}_file": str(directory / f"tls.{kind}") for kind in ("certificate", "key")}
+        self.balancer.shop["tls"] = {"listen": f"127.0.0.1:{self.tls_port}", **files}
+        # As under systemd, which keeps the listening sockets over a restart.
+        self.balancer.systemd = FakeSystemd(directory)
         (directory / "affinity.secret").write_text("a secret of the soak, of no use elsewhere\n")
         self.balancer.shop["affinity"] = {"secret_file": str(directory / "affinity.secret"), "release": "r1"}
         self.balancer.write()
@@ -93,9 +103,13 @@ class Stage:
 
     def stop(self):
         """End all that was started, in any case."""
+        workers = self.balancer.worker_pids() if self.balancer._process else ()
         try:
             self.balancer.stop()
+            # They finish by themselves.
+            wait_until(lambda: not any(map(is_there, workers)), "the workers are gone", 40)
         finally:
+            self.balancer.systemd.stop()
             self.redis.kill()
             for backend in self.backends.values():
                 if backend.process is not None:
@@ -105,7 +119,21 @@ class Stage:
     @property
     def ports(self):
         """Ports of connections that come and go: of users, backends and Redis."""
-        return {self.balancer.port, self.redis.port, *(b.port for b in self.backends.values())}
+        return {self.balancer.port, self.tls_port, self.redis.port, *(b.port for b in self.backends.values())}
+
+    def new_certificate(self):
+        """Put another certificate and its key on disk, one after the other."""
+        for kind, text in zip(("certificate", "key"), self.authority.pair(NAME), strict=True):
+            fresh = self.directory / f"{kind}.new"
+            fresh.write_bytes(text)
+            fresh.replace(self.directory / f"tls.{kind}")
+
+    def restart_balancer(self):
+        """As `systemctl restart` does it: the next one starts when the first process has ended."""
+        code = self.balancer.stop()
+        assert code == 0, f"the balancer ended with {code}"
+        self.balancer.start()
+        self.balancer.wait_for_backends(names=[*STABLE, *CANARY])
 
     def supervisor_pid(self):
         return self.balancer._process.pid
@@ -123,6 +151,10 @@ class Stage:
         """SIGSTOP, and wait until it stands still."""
         os.kill(pid, signal.SIGSTOP)
         wait_until(lambda: state_of(pid) == "T", f"{pid} stands still")
+
+
+def is_there(pid):
+    return os.path.exists(f"/proc/{pid}") and state_of(pid) != "Z"
 
 
 def state_of(pid):

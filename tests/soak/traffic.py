@@ -25,9 +25,10 @@ AFFINITY = "sluice_shop"
 class Traffic:
     """All users, on an event loop in a thread of its own."""
 
-    def __init__(self, port, seed, pace=1.0):
-        """`pace`: how many times as fast as usual users go on."""
-        self._port, self._seed, self._pace = port, seed, pace
+    def __init__(self, port, tls_port, context, seed, pace=1.0):
+        """`context`: of TLS; `pace`: how many times as fast as usual users go on."""
+        self._port, self._tls_port, self._context = port, tls_port, context
+        self._seed, self._pace = seed, pace
         self.asked = []
         self.left_early = self.lost_idle = 0
         self.errors = []
@@ -55,6 +56,8 @@ class Traffic:
             self._reads_slowly: 2,
             self._leaves_early: 1,
             self._stays: 5,
+            self._uses_tls: 4,
+            self._tunnels: 3,
         }
         tasks = [self._user(user, n) for user, count in users.items() for n in range(count)]
         await asyncio.gather(*tasks)
@@ -113,8 +116,7 @@ class Traffic:
         except Broken as error:
             answer = error.answer
             one.problem = str(error)
-        one.status = answer.status
-        one.backend = answer.headers.get("x-backend", "")
+        self._note(one, answer)
         one.bad_on_purpose = answer.status == 500 and bool(one.backend)
         if answer.status != 200:
             one.text = answer.text.decode("latin-1").strip()
@@ -136,10 +138,16 @@ class Traffic:
         )
 
     async def _keeps_alive(self, dice):
-        line = await Line.open(self._port)
+        await self._converse("keep-alive", await Line.open(self._port), dice, PER_LINE)
+
+    async def _uses_tls(self, dice):
+        line = await Line.open(self._tls_port, tls=self._context)
+        await self._converse("TLS", line, dice, dice.choice((1, 10, PER_LINE)))
+
+    async def _converse(self, kind, line, dice, count):
         try:
-            for _ in range(PER_LINE):
-                answer = await self._ask("keep-alive", line, self._any_want(dice))
+            for _ in range(count):
+                answer = await self._ask(kind, line, self._any_want(dice))
                 if answer is None or answer.last or self._stop.is_set():
                     return
                 await self._think(dice, 0.05)
@@ -251,6 +259,34 @@ class Traffic:
         if name != AFFINITY or cookie:
             self.errors.append(f"cookies: {told} for one who has {cookie or 'none'}")
         return f"{name}={value}"
+
+    async def _tunnels(self, dice):
+        """A conversation of some seconds after a switch of protocols."""
+        line = await Line.open(self._port)
+        want = Want("GET", path="/tunnel", headers=("Connection: Upgrade", "Upgrade: websocket"))
+        one = Asked(want.id, "tunnel", "GET", line.port, time.monotonic(), True)
+        try:
+            await line.send(want.head)
+            answer = await line.switch()
+            self._note(one, answer)
+            if answer.status != 101:
+                one.problem, one.text = f"status {answer.status}", (await line.read_some()).decode("latin-1")
+            for _ in range(dice.randint(3, 20) if answer.status == 101 else 0):
+                data = os.urandom(dice.choice(SIZES))
+                if await line.echo(data, answer) != data:
+                    one.problem = "other bytes came back"
+                await self._think(dice, 0.1)
+        except Broken as error:
+            self._note(one, error.answer)
+            one.problem = str(error)
+        finally:
+            line.drop()
+        one.ended = time.monotonic()
+        self.asked.append(one)
+        await self._think(dice, 0.3)
+
+    def _note(self, one, answer):
+        one.status, one.backend = answer.status, answer.headers.get("x-backend", "")
 
     async def _leaves_early(self, dice):
         """In the middle of a request or of an answer; nobody waits for what comes of it."""

@@ -17,6 +17,8 @@ DRAIN_SECONDS = 20
 # The share of a thousand requests is within one request per hundred of its target.
 SHARE_REQUESTS, SHARE_POINTS = 1000, 1.0
 SHARE_SECONDS = 15
+# The part of a run in which the balancer is restarted.
+RESTARTS = 0.4
 
 
 class Trouble:
@@ -26,12 +28,15 @@ class Trouble:
         self._stage, self._traffic, self._judge = stage, traffic, judge
         self._dice = random.Random(f"{seed} trouble")
         self._balancer = stage.balancer
-        # Workers that are killed; the others are left alone, for their memory is watched.
-        self.veterans = set(sorted(self._balancer.worker_pids())[:1])
+        self.choose_veterans()
         self.done, self.now = {}, ""
-        self.measured = {"worker replaced": [], "alert": [], "reload": [], "drain": []}
+        self.measured = {"worker replaced": [], "alert": [], "reload": [], "drain": [], "restart": []}
         self.shares = []
         self.quiet = []
+
+    def choose_veterans(self):
+        """Workers that are not killed, for their memory is watched."""
+        self.veterans = set(sorted(self._balancer.worker_pids())[:1])
 
     def steps(self):
         """Every step once, in any order."""
@@ -49,16 +54,23 @@ class Trouble:
             self.alert_by_the_monitor,
             self.lose_redis,
             self.refuse_a_bad_file,
+            self.restart_the_balancer,
+            self.change_the_certificate,
         ]
         self._dice.shuffle(steps)
         return steps
 
     def run(self, until, seconds_between):
         """Every step once, and on until the time has come; the one under way is brought to its end."""
+        began = time.monotonic()
         while time.monotonic() < until:
             for step in self.steps():
                 if time.monotonic() >= until and step.__name__ in self.done:
                     return
+                # Later not, for the memory of processes is watched over a long time.
+                late = time.monotonic() > began + RESTARTS * (until - began)
+                if step == self.restart_the_balancer and late and step.__name__ in self.done:
+                    continue
                 self.now = step.__name__
                 step()
                 self.done[step.__name__] = self.done.get(step.__name__, 0) + 1
@@ -132,7 +144,11 @@ class Trouble:
         """SIGKILL; the connections it had are those that the kernel lists just before."""
         victim = self._dice.choice(sorted(self._balancer.worker_pids() - self.veterans))
         self._stage.stop_process(victim)
-        ports = gauges.client_ports(victim, self._balancer.port)
+        ports = [
+            port
+            for listener in (self._balancer.port, self._stage.tls_port)
+            for port in gauges.client_ports(victim, listener)
+        ]
         at = time.monotonic()
         self._judge.lost_lines.update(dict.fromkeys(ports, at))
         os.kill(victim, signal.SIGKILL)
@@ -143,6 +159,20 @@ class Trouble:
 
         wait_until(replaced, "another worker")
         self.measured["worker replaced"].append(time.monotonic() - at)
+
+    def restart_the_balancer(self):
+        began = time.monotonic()
+        # Nothing is forbidden: until it is there again the entry says when tunnels to canaries ended.
+        stopping = self._judge.forbid(CANARY, "restart: tunnels to the canary end", began)
+        stopping.since, stopping.until = began + 5, began
+        self._stage.restart_balancer()
+        self.measured["restart"].append(time.monotonic() - began)
+        self.choose_veterans()
+
+    def change_the_certificate(self):
+        self._stage.new_certificate()
+        answer = self._balancer.admin("POST", "/reload")
+        assert answer.status == 200, answer.body
 
     def _backend(self):
         return self._stage.backends[self._dice.choice((*STABLE, *CANARY))]
@@ -200,7 +230,7 @@ class Trouble:
         """What an alert means; cleared in the end."""
         began = time.monotonic()
         yield
-        standing = self._judge.forbid(CANARY, f"alert at {door}: the call had returned")
+        standing = self._judge.forbid(CANARY, f"alert at {door}: the call had returned", began)
         self.measured["alert"].append(standing.since - began)
         assert self._balancer.weights()["canary"] == 0
         time.sleep(self._dice.uniform(0.3, 1.0))

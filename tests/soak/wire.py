@@ -8,6 +8,8 @@ from dataclasses import dataclass, field
 # Longer than anything here may take: a frozen backend is let go after some seconds.
 ANSWER_SECONDS = 25.0
 PIECE = 32 * 1024
+# What the certificate is for.
+NAME = "shop.test"
 
 
 class Broken(Exception):
@@ -44,7 +46,7 @@ class Line:
             made.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 16 * 1024)
         try:
             await asyncio.get_running_loop().sock_connect(made, ("127.0.0.1", port))
-            name = "localhost" if tls else None
+            name = NAME if tls else None
             return cls(*await asyncio.open_connection(sock=made, ssl=tls, server_hostname=name))
         except BaseException:
             made.close()
@@ -65,6 +67,25 @@ class Line:
         except OSError:
             pass
 
+    async def switch(self):
+        """The head of the answer to an offer to switch protocols. Raises Broken."""
+        answer = Answer()
+        try:
+            async with asyncio.timeout(ANSWER_SECONDS):
+                await self._one_head(answer)
+        except (OSError, TimeoutError, asyncio.IncompleteReadError, ValueError) as error:
+            raise broken(f"{type(error).__name__}: {error}"[:120], answer) from error
+        return answer
+
+    async def echo(self, data, answer):
+        """Send bytes through a tunnel and take as many back. Raises Broken."""
+        await self.send(data)
+        try:
+            async with asyncio.timeout(ANSWER_SECONDS):
+                return await self._reader.readexactly(len(data))
+        except (OSError, TimeoutError, asyncio.IncompleteReadError) as error:
+            raise broken(f"{type(error).__name__}: {error}"[:120], answer) from error
+
     async def answer(self, method, slow=0.0):
         """The next response; `slow`: seconds to wait after each piece. Raises Broken, with .answer so far."""
         answer = Answer()
@@ -80,15 +101,19 @@ class Line:
         return answer
 
     async def _head(self, answer):
+        await self._one_head(answer)
         while answer.status < 200:
-            head = (await self._reader.readuntil(b"\r\n\r\n")).decode("latin-1")
-            line, *rows = head[:-4].split("\r\n")
-            version, status, _ = line.split(" ", 2)
-            if version != "HTTP/1.1":
-                raise ValueError(f"version {version}")
-            answer.status = int(status)
-            if answer.status < 200:
-                answer.interim.append(answer.status)
+            answer.interim.append(answer.status)
+            answer.headers.clear()
+            await self._one_head(answer)
+
+    async def _one_head(self, answer):
+        head = (await self._reader.readuntil(b"\r\n\r\n")).decode("latin-1")
+        line, *rows = head[:-4].split("\r\n")
+        version, status, _ = line.split(" ", 2)
+        if version != "HTTP/1.1":
+            raise ValueError(f"version {version}")
+        answer.status = int(status)
         for row in rows:
             name, _, value = row.partition(":")
             if answer.headers.setdefault(name.lower(), value.strip()) != value.strip():

@@ -15,7 +15,7 @@ for place, number in enumerate(high):
     os.dup2(number, 3 + place)
 if kept:
     os.environ.update(LISTEN_PID=str(os.getpid()), LISTEN_FDS=str(len(kept)))
-for number in high:
+for number in {*kept, *high} - set(range(3, 3 + len(kept))):
     os.close(number)
 os.environ["WATCHDOG_PID"] = str(os.getpid())
 os.execv(words[0], words)
