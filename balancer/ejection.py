@@ -95,7 +95,7 @@ class Ejections:
     def get(self, key: Key) -> Record:
         return self._records.get(key) or Record()
 
-    def well(self, key: Key, worker: int, now: float) -> None:
+    def well(self, key: Key, now: float) -> None:
         """A worker got a good answer: its failures are over, and so is a probation."""
         record = self._records.get(key)
         if record is None or record.until > now:

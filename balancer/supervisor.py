@@ -7,7 +7,6 @@ import logging
 import socket
 from dataclasses import asdict
 from pathlib import Path
-from time import monotonic
 from typing import Any
 
 from balancer import __version__, affinitykeys, alerts, config
@@ -18,12 +17,12 @@ from balancer.certificates import Certificates
 from balancer.channel import Message
 from balancer.comebacks import Comebacks
 from balancer.config import Config
-from balancer.ejection import Ejections
-from balancer.health import Checks, Key
+from balancer.ejecting import Ejecting
+from balancer.health import Checks
 from balancer.history import History
 from balancer.leasing import Leasing
 from balancer.monitor import Monitor
-from balancer.policy import STABLE, effective_weights
+from balancer.policy import effective_weights
 from balancer.reader import ConfigError
 from balancer.redisdoor import RedisDoor
 from balancer.services import Service
@@ -37,8 +36,6 @@ log = logging.getLogger(__name__)
 WATCH_SECONDS = 0.25
 DRAIN_POLL_SECONDS = 0.02
 FIRST_HEALTH_SECONDS = 1.0
-# An ejection's end is looked at just after it, never before.
-PAST_SECONDS = 0.001
 
 
 class UnknownName(Exception):
@@ -76,8 +73,8 @@ class Supervisor:
         self.checks = Checks(self.push)
         self.comebacks = Comebacks()
         self._sockets = sockets
-        self.workers = Workers(loaded, sockets, self._told)
-        self.ejections = Ejections()
+        self.ejecting = Ejecting(self)
+        self.workers = Workers(loaded, sockets, self.ejecting.told)
         self.leasing = Leasing(self)
         self.monitor = Monitor()
         self.history = History()
@@ -90,7 +87,6 @@ class Supervisor:
         self._pushing = asyncio.Lock()
         self._reloading = asyncio.Lock()
         self._tasks: list[asyncio.Task[None]] = []
-        self._soon: set[asyncio.Task[None]] = set()
 
     async def start(self) -> None:
         """Start checks, workers and doors; returns when requests are answered."""
@@ -154,7 +150,7 @@ class Supervisor:
                     backend: {
                         "address": [address.host, address.port],
                         **self._condition(service.name, track, backend),
-                        "watched": self.ejections.is_watched((service.name, track, backend)),
+                        "watched": self.ejecting.ejections.is_watched((service.name, track, backend)),
                     }
                     for backend, address in backends.items()
                 }
@@ -173,87 +169,15 @@ class Supervisor:
         key = (service, track, backend)
         if not self.checks.is_up(key):
             return "down"
-        return "ejected" if self.ejections.is_ejected(key, monotonic()) else "up"
+        return "ejected" if self.ejecting.is_ejected(key) else "up"
 
     async def push(self) -> None:
         """Have every worker work by the truth of now."""
         async with self._pushing:
-            self._take_back()
+            self.ejecting.take_back()
             pairs = self.certificates.pairs
             await self.workers.apply(self.table())
             self.certificates.in_force = pairs
-
-    # Ejections.
-
-    def _told(self, worker: int, message: Message) -> None:
-        """What a worker says of its own accord: backends that failed requests, or are well again."""
-        if message.get("kind") != "outcomes":
-            return
-        changed = [
-            self._outcome(worker, (service, track, backend), errors, said)
-            for service, track, backend, errors, said in message["backends"]
-        ]
-        if any(changed):
-            self._push_soon()
-
-    def _outcome(self, worker: int, key: Key, errors: int, said: str) -> bool:
-        """Take in one backend's failures in a row at one worker; True if it is ejected by them."""
-        name, track, backend = key
-        service = self.config.services.get(name)
-        if service is None or backend not in service.tracks.get(track, {}):
-            return False
-        now = monotonic()
-        if errors == 0:
-            self.ejections.well(key, worker, now)
-            return False
-        due = self.ejections.is_due(key, worker, errors, now, service.ejection)
-        if not due or not self._can_eject(service, track, backend):
-            return False
-        seconds = self.ejections.eject(key, now, service.ejection, said)
-        log.warning("backend %s is ejected for %g s: %s", "/".join(key), seconds, said)
-        asyncio.get_running_loop().call_later(seconds + PAST_SECONDS, self._push_soon)
-        return True
-
-    def _can_eject(self, service: Service, track: str, backend: str) -> bool:
-        """True if the track can spare a backend for an ejection."""
-        states = {name: self.backend_state(service.name, track, name) for name in service.tracks[track]}
-        ejected = sum(state == "ejected" for state in states.values())
-        others = [name for name, state in states.items() if state == "up" and name != backend]
-        may = ejected < service.ejection.spared(track, len(states))
-        return states[backend] == "up" and may and (track != STABLE or bool(others))
-
-    def _given_up(self) -> dict[str, str]:
-        """
-        Service to words, where every backend of the canary that is well by its checks is ejected, and not for
-        the first time in a row: that may have been a restart.
-        """
-        found = {}
-        for service in self.config.services.values():
-            backends = service.tracks.get("canary", {})
-            states = {name: self.backend_state(service.name, "canary", name) for name in backends}
-            ejected = [name for name, state in states.items() if state == "ejected"]
-            records = [self.ejections.get((service.name, "canary", name)) for name in ejected]
-            if "up" in states.values() or not any(record.times > 1 for record in records):
-                continue
-            said = (f"{name} ejected again ({r.reason})" for name, r in zip(ejected, records, strict=True))
-            found[service.name] = f"canary has no backend left that answers: {', '.join(said)}"
-        return found
-
-    def _take_back(self) -> None:
-        """Where no backend of stable is up, those that are only ejected are better than none."""
-        for service in self.config.services.values():
-            backends = service.tracks.get(STABLE, {})
-            states = {name: self.backend_state(service.name, STABLE, name) for name in backends}
-            if "up" in states.values():
-                continue
-            for name in (name for name, state in states.items() if state == "ejected"):
-                log.warning("backend %s/%s/%s is taken back: no other is up", service.name, STABLE, name)
-                self.ejections.end((service.name, STABLE, name))
-
-    def _push_soon(self) -> None:
-        task = asyncio.ensure_future(self.push())
-        self._soon.add(task)
-        task.add_done_callback(self._soon.discard)
 
     # Alerts.
 
@@ -361,7 +285,7 @@ class Supervisor:
             drained.add(backend)
             raise
         for track in self.config.services[service].tracks:
-            self.ejections.forget((service, track, backend))
+            self.ejecting.ejections.forget((service, track, backend))
         await self.push()
         return True
 
@@ -425,7 +349,7 @@ class Supervisor:
         return read_bytes(self._path), secrets, self.certificates.on_disk(self.config.services)
 
     async def _take_over(self, fresh: Config) -> None:
-        self._forget_moved(fresh)
+        self.ejecting.forget_moved(fresh)
         self.leasing.follow(fresh)
         self.config = fresh
         self.comebacks.keep(
@@ -445,15 +369,6 @@ class Supervisor:
         self.reloads["applied"] += 1
         self._keep_last_good()
         log.info("%s is in force (%s)", self._path, fresh.sha256[:12])
-
-    def _forget_moved(self, fresh: Config) -> None:
-        """A backend at another address is another one: its ejections are not this one's."""
-        for name, service in self.config.services.items():
-            stays = fresh.services[name].tracks if name in fresh.services else {}
-            for track, backends in service.tracks.items():
-                for backend, address in backends.items():
-                    if stays.get(track, {}).get(backend) != address:
-                        self.ejections.forget((name, track, backend))
 
     def _check_fixed(self, fresh: Config) -> None:
         """Refuse a change of what is set up once, when the balancer starts."""
@@ -518,7 +433,8 @@ class Supervisor:
         services = self.config.services
         alerted = [name for name in services if self.state.alert(name) is not None]
         now = asyncio.get_running_loop().time()
-        for service, reason in self.monitor.look(services.values(), alerted, counters, now, self._given_up()):
+        given_up = self.ejecting.given_up()
+        for service, reason in self.monitor.look(services.values(), alerted, counters, now, given_up):
             alert = Alert(alerts.clean(reason), "balancer", alerts.now(), "monitor")
             await self._raise_unasked(service, alert)
 
@@ -580,8 +496,7 @@ class Supervisor:
                             "state": self.backend_state(service.name, track, backend),
                             "in_flight": flying.get(f"{service.name} {track} {backend}", 0),
                             "health": self.checks.conditions[(service.name, track, backend)].said,
-                            "ejected": self._ejected((service.name, track, backend)),
-                            "ejections": self.ejections.get((service.name, track, backend)).total,
+                            **self.ejecting.status((service.name, track, backend)),
                         }
                         for backend, address in backends.items()
                     },
@@ -589,14 +504,6 @@ class Supervisor:
                 for track, backends in service.tracks.items()
             },
         }
-
-    def _ejected(self, key: Key) -> dict[str, Any] | None:
-        """Until when a backend is ejected, why, and for which time in a row; None if it is not."""
-        record, now = self.ejections.get(key), monotonic()
-        if not self.ejections.is_ejected(key, now):
-            return None
-        until = alerts.after(record.until - now)
-        return {"until": until, "reason": record.reason, "times": record.times}
 
     def weights_of(self, service: str) -> dict[str, Any]:
         """The weights of a service: declared, leased and in force."""

@@ -1,5 +1,6 @@
 """Leases of weights at a running balancer: given, renewed, ended, run out, and kept over a restart."""
 
+import copy
 import json
 import time
 
@@ -10,11 +11,34 @@ from running import MONITOR_TOKEN, Balancer, Load, wait_until
 LEASED = {"stable": 50, "canary": 50}
 
 
+@pytest.fixture(scope="module")
+def fleet(loop, tmp_path_factory):
+    backends = [Backend(loop, name).start() for name in ("stable-1", "canary-1")]
+    tracks = {"stable": backends[:1], "canary": backends[1:]}
+    made = Balancer(tmp_path_factory.mktemp("leases"), tracks).start().wait_for_backends()
+    yield made
+    made.stop()
+    for one in backends:
+        one.stop()
+
+
 @pytest.fixture
-def shop(backend, balancer):
-    made = balancer(tracks={"stable": [backend("stable-1")], "canary": [backend("canary-1")]})
-    assert made.weights() == {"stable": 100, "canary": 0}
-    return made
+def shop(fleet):
+    """A balancer with all traffic on stable, without lease and alert, by the file it began with."""
+    before = copy.deepcopy(fleet.config)
+    fleet.said_before = len(fleet.said())
+    yield fleet
+    fleet.config = before
+    fleet.write()
+    assert fleet.admin("POST", "/reload").status == 200
+    for order in ("/weights/shop", "/alert/shop"):
+        assert fleet.admin("DELETE", order).status == 200
+    fleet.wait_for_backends()
+
+
+def said(shop):
+    """What the balancer said since the test began."""
+    return shop.said()[shop.said_before :]
 
 
 def give(shop, seconds=600, weights=LEASED, service="shop"):
@@ -38,8 +62,8 @@ def test_a_lease_is_in_force_at_every_worker_when_the_call_returns(shop):
     canary = shop.status()["services"]["shop"]["tracks"]["canary"]
     assert [canary[f"weight_{kind}"] for kind in ("declared", "leased", "effective")] == [0, 50, 50]
     assert 590 < shop.metrics()['sluice_lease_seconds{service="shop"}'] <= 600
-    assert '"what": "weights", "by": "admin"' in shop.said()
-    assert '"weights": {"stable": 50, "canary": 50}, "lease_seconds": 600' in shop.said()
+    assert '"what": "weights", "by": "admin"' in said(shop)
+    assert '"weights": {"stable": 50, "canary": 50}, "lease_seconds": 600' in said(shop)
 
 
 def test_the_declared_weights_hold_again_when_it_runs_out_and_no_request_fails(shop):
@@ -53,7 +77,7 @@ def test_the_declared_weights_hold_again_when_it_runs_out_and_no_request_fails(s
     assert load.failed == []
     assert lease(shop) is None
     assert shop.served_by(20) == {"stable-1": 20}
-    assert "the lease of shop ran out: the declared weights hold" in shop.said()
+    assert "the lease of shop ran out: the declared weights hold" in said(shop)
     wait_until(lambda: on_disk(shop) == {}, "it is off the disk")
 
 
@@ -66,7 +90,7 @@ def test_repeating_it_renews_it(shop):
         give(shop, seconds=1.5)
         time.sleep(0.5)
         assert shop.weights() == LEASED
-    assert shop.said().count('"what": "weights"') == 4
+    assert said(shop).count('"what": "weights"') == 4
 
 
 def test_it_is_ended_by_an_order_that_may_be_repeated(shop):
@@ -127,7 +151,7 @@ def test_a_file_with_other_tracks_ends_it(shop):
     assert shop.admin("POST", "/reload").status == 200
     assert lease(shop) is None
     assert shop.weights() == {"stable": 100}
-    assert "the lease of shop ends: the file has other tracks" in shop.said()
+    assert "the lease of shop ends: the file has other tracks" in said(shop)
 
 
 def test_a_full_disk_leaves_what_was(shop):
@@ -146,20 +170,8 @@ def test_a_full_disk_leaves_what_was(shop):
 # Bad orders.
 
 
-@pytest.fixture(scope="module")
-def quiet(loop, tmp_path_factory):
-    """A balancer that gets bad orders, and must not change by them."""
-    backends = [Backend(loop, name).start() for name in ("stable-1", "canary-1")]
-    tracks = {"stable": backends[:1], "canary": backends[1:]}
-    made = Balancer(tmp_path_factory.mktemp("quiet"), tracks).start().wait_for_backends()
-    yield made
-    made.stop()
-    for one in backends:
-        one.stop()
-
-
 @pytest.mark.parametrize(
-    ("order", "said"),
+    ("order", "words"),
     [
         ({"weights": LEASED, "lease_seconds": 60}, "'service' is missing"),
         ({"service": "shop", "lease_seconds": 60}, "'weights' is missing"),
@@ -182,17 +194,17 @@ def quiet(loop, tmp_path_factory):
         ),
     ],
 )
-def test_a_bad_order_is_400_with_words_for_it_and_changes_nothing(quiet, order, said):
-    answer = quiet.admin("POST", "/weights", order)
-    assert (answer.status, answer.json["error"]) == (400, said)
-    assert lease(quiet) is None
+def test_a_bad_order_is_400_with_words_for_it_and_changes_nothing(shop, order, words):
+    answer = shop.admin("POST", "/weights", order)
+    assert (answer.status, answer.json["error"]) == (400, words)
+    assert lease(shop) is None
 
 
-def test_an_unknown_service_is_404_and_a_token_for_alerts_gives_no_lease(quiet):
-    assert give(quiet, service="nope").status == 404
-    assert quiet.admin("DELETE", "/weights/nope").status == 404
+def test_an_unknown_service_is_404_and_a_token_for_alerts_gives_no_lease(shop):
+    assert give(shop, service="nope").status == 404
+    assert shop.admin("DELETE", "/weights/nope").status == 404
     order = {"service": "shop", "weights": LEASED, "lease_seconds": 60}
-    assert quiet.admin("POST", "/weights", order, token=MONITOR_TOKEN).status == 403
-    assert quiet.admin("DELETE", "/weights/shop", token=MONITOR_TOKEN).status == 403
-    assert quiet.admin("POST", "/weights", order, token=MONITOR_TOKEN, port=quiet.alert_port).status == 404
-    assert lease(quiet) is None
+    assert shop.admin("POST", "/weights", order, token=MONITOR_TOKEN).status == 403
+    assert shop.admin("DELETE", "/weights/shop", token=MONITOR_TOKEN).status == 403
+    assert shop.admin("POST", "/weights", order, token=MONITOR_TOKEN, port=shop.alert_port).status == 404
+    assert lease(shop) is None

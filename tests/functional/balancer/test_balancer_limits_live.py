@@ -7,25 +7,34 @@ import socket
 import time
 
 import pytest
-from running import read_all, read_until, wait_until
+from misbehaving import Backend
+from running import Balancer, read_all, read_until, wait_until
 
 GET = b"GET / HTTP/1.1\r\nHost: x\r\n\r\n"
 
 
+@pytest.fixture(scope="module")
+def two_workers(loop, tmp_path_factory):
+    """A balancer of two workers before a backend, `one`."""
+    one = Backend(loop, "stable-1").start()
+    made = Balancer(tmp_path_factory.mktemp("limits"), {"stable": [one]}).start().wait_for_backends()
+    made.one = one
+    yield made
+    made.stop()
+    one.stop()
+
+
 @pytest.fixture
-def limited(backend, balancer):
-    """Makes a balancer with these limits, `shop.one` behind it."""
+def limited(two_workers):
+    """Gives that balancer other limits."""
 
-    def make(workers=1, **limits):
-        one = backend("stable-1")
-        shop = balancer(start=False, tracks={"stable": [one]}, workers=workers)
-        shop.config["limits"] = limits
-        shop.write()
-        shop.start().wait_for_backends()
-        shop.one = one
-        return shop
+    def limit(**limits):
+        relimit(two_workers, **limits)
+        two_workers.one.seen.clear()
+        two_workers.before = two_workers.metrics()
+        return two_workers
 
-    return make
+    return limit
 
 
 def relimit(shop, **limits):
@@ -175,11 +184,13 @@ def served(line):
 
 
 def refused(shop, reason):
-    return shop.metrics()[f'sluice_refused_connections_total{{reason="{reason}"}}']
+    """Connections that were refused since the limits were set."""
+    name = f'sluice_refused_connections_total{{reason="{reason}"}}'
+    return shop.metrics()[name] - shop.before[name]
 
 
 def test_connections_beyond_the_limit_of_the_machine_are_closed_whichever_worker_they_meet(limited):
-    shop = limited(workers=2, max_connections=6)
+    shop = limited(max_connections=6)
     with contextlib.ExitStack() as lines:
         open_ones = [lines.enter_context(shop.connect()) for _ in range(6)]
         assert all(map(served, open_ones))
@@ -200,7 +211,7 @@ def once_served(shop):
 
 
 def test_a_client_with_too_many_connections_keeps_no_other_out(limited):
-    shop = limited(workers=2, max_connections_per_client=4)
+    shop = limited(max_connections_per_client=4)
     with contextlib.ExitStack() as lines:
         assert all(served(lines.enter_context(shop.connect())) for _ in range(4))
         assert not once_served(shop)
@@ -210,7 +221,7 @@ def test_a_client_with_too_many_connections_keeps_no_other_out(limited):
 
 
 def test_connections_of_a_worker_that_died_count_no_more(limited):
-    shop = limited(workers=2, max_connections=4)
+    shop = limited(max_connections=4)
     with contextlib.ExitStack() as lines:
         assert all(served(lines.enter_context(shop.connect())) for _ in range(4))
         for pid in shop.worker_pids():

@@ -7,7 +7,7 @@ import time
 
 import pytest
 from misbehaving import Backend
-from running import read_all, read_until, wait_until
+from running import Balancer, read_all, read_until, wait_until
 
 
 class Slow(Backend):
@@ -28,38 +28,38 @@ class Slow(Backend):
             await asyncio.sleep(0.05)
 
 
+@pytest.fixture(scope="module")
+def slow_shop(loop, tmp_path_factory):
+    """A balancer before a slow backend, `one`."""
+    one = Slow(loop, "stable-1").start()
+    directory = tmp_path_factory.mktemp("slow")
+    made = Balancer(directory, {"stable": [one]}, workers=1).start().wait_for_backends()
+    made.one = one
+    yield made
+    made.stop()
+    one.stop()
+
+
 @pytest.fixture
-def backends(loop):
-    made = []
+def limited(slow_shop):
+    """Gives that balancer other time limits."""
 
-    def make(kind, name):
-        made.append(kind(loop, name).start())
-        return made[-1]
+    def limit(**timeouts):
+        slow_shop.shop["timeouts"] = timeouts
+        slow_shop.write()
+        assert slow_shop.admin("POST", "/reload").status == 200
+        slow_shop.one.seen.clear()
+        slow_shop.before = slow_shop.metrics()
+        return slow_shop
 
-    yield make
-    for one in made:
-        one.stop()
-
-
-@pytest.fixture
-def limited(backends, balancer):
-    """Makes a balancer with these time limits before a slow backend, `shop.one`."""
-
-    def make(**timeouts):
-        one = backends(Slow, "stable-1")
-        shop = balancer(start=False, tracks={"stable": [one]}, workers=1)
-        shop.shop["timeouts"] = timeouts
-        shop.write()
-        shop.start().wait_for_backends()
-        shop.one = one
-        return shop
-
-    return make
+    return limit
 
 
 def failures(shop, reason):
+    """Attempts that failed since the limits were set."""
     labels = f'backend="stable-1",reason="{reason}",service="shop",track="stable"'
-    return shop.metrics()[f"sluice_upstream_failures_total{{{labels}}}"]
+    name = f"sluice_upstream_failures_total{{{labels}}}"
+    return shop.metrics()[name] - shop.before[name]
 
 
 def timed(shop, path):
@@ -143,10 +143,10 @@ def test_a_client_that_takes_nothing_is_cut_off_and_that_is_not_the_backends_fau
     assert failures(shop, "cut_short") == 0
 
 
-def test_a_connection_that_is_not_taken_ends_after_its_own_limit(backends, balancer):
+def test_a_connection_that_is_not_taken_ends_after_its_own_limit(backend, balancer):
     """A backend whose queue is full answers nothing at all."""
     with socket.create_server(("127.0.0.1", 0), backlog=0) as full, contextlib.ExitStack() as fillers:
-        shop = balancer(start=False, tracks={"stable": [backends(Backend, "stable-1")]}, workers=1)
+        shop = balancer(start=False, tracks={"stable": [backend("stable-1")]}, workers=1)
         shop.shop["tracks"]["canary"] = {"canary-1": f"127.0.0.1:{full.getsockname()[1]}"}
         shop.shop["weights"] = {"stable": 0, "canary": 100}
         shop.shop["timeouts"] = {"connect_seconds": 0.5}
@@ -177,7 +177,5 @@ def test_a_reload_changes_them_for_what_is_under_way(limited):
     with shop.connect() as line:
         line.sendall(b"GET /wait HTTP/1.1\r\nHost: x\r\n\r\n")
         wait_until(lambda: shop.one.requests("/wait"), "it is under way")
-        shop.shop["timeouts"] = {"response_seconds": 0.5}
-        shop.write()
-        assert shop.admin("POST", "/reload").status == 200
+        limited(response_seconds=0.5)
         assert read_until(line, b"in time\n").startswith(b"HTTP/1.1 504 ")

@@ -24,8 +24,8 @@ class Backend:
             return None
         return self.ejections.eject(KEY, self.now, self.limits, "no connection")
 
-    def well(self, worker=0):
-        self.ejections.well(KEY, worker, self.now)
+    def well(self):
+        self.ejections.well(KEY, self.now)
 
     @property
     def is_ejected(self):
@@ -54,7 +54,7 @@ def test_a_good_answer_at_one_worker_ends_the_failures_of_all():
     backend = Backend()
     backend.fail(1, worker=0)
     backend.fail(1, worker=1)
-    backend.well(worker=2)
+    backend.well()
     assert backend.fail(1, worker=2) is None
 
 
