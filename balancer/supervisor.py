@@ -7,7 +7,7 @@ import logging
 import socket
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from balancer import __version__, affinitykeys, alerts, config
 from balancer.affinitykeys import Keys
@@ -24,11 +24,13 @@ from balancer.leasing import Leasing
 from balancer.monitor import Monitor
 from balancer.policy import effective_weights
 from balancer.reader import ConfigError
-from balancer.redisdoor import RedisDoor
 from balancer.services import Service
 from balancer.sockets import Sockets
 from balancer.tokens import TokenError, Tokens, read_bytes
 from balancer.workers import Workers
+
+if TYPE_CHECKING:
+    from balancer.redisdoor import RedisDoor
 
 log = logging.getLogger(__name__)
 
@@ -101,6 +103,9 @@ class Supervisor:
         self.comebacks.begin()
         await self.push()
         if self.config.redis is not None:
+            # Not at the top: it takes longer to load than all the rest, and users are served by now.
+            from balancer.redisdoor import RedisDoor
+
             self.redis = RedisDoor(self.config.redis, lambda: sorted(self.config.services), self._from_redis)
             for service, alert in self.state.alerts.items():
                 if service in self.config.services:
