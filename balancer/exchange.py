@@ -308,6 +308,10 @@ class Exchange:
             self.tunnel.check_time(now)
             return
         idle, limit = now - self._last, self.route.timeouts
+        if idle > limits.HALF_CLOSED_SECONDS and self.head_sent and self.client.may_be_gone:
+            self.client.abort()
+            self.cancel()
+            return
         if limit.total_seconds is None and idle < limit.response_seconds and idle < limit.idle_seconds:
             # Most, and they are looked at often.
             return

@@ -461,6 +461,11 @@ class Client:
         return self._full
 
     @property
+    def may_be_gone(self) -> bool:
+        """True if the client closed its half of the connection and took all that was written."""
+        return self._half_closed and not self._full
+
+    @property
     def is_reading(self) -> bool:
         """True unless back-pressure holds the client up."""
         return self.transport.is_reading()

@@ -37,6 +37,9 @@ UPSTREAM_IDLE_SECONDS = 30.0
 # A request that must not be sent twice takes only a connection that no server can have given up yet: node,
 # the most impatient, closes after 5 s.
 UNREPEATABLE_IDLE_SECONDS = 2.0
+# A client that closed its half may wait for the rest of its answer, or be gone: only writing to it tells. If
+# nothing comes to write for this long, as between two events, it is taken for gone.
+HALF_CLOSED_SECONDS = 5.0
 # How much of a request's body waits in memory for its connection.
 MAX_WAITING_BYTES = 64 * 1024
 # Idle connections kept to one backend by one worker.

@@ -86,10 +86,12 @@ class End(asyncio.Protocol):
             self.other.transport.close()
         elif not self.other.transport.is_closing():
             self.other.transport.write_eof()
-        return True
+        # TLS has no halves: it closes by itself.
+        return self.transport.can_write_eof()
 
     def connection_lost(self, error: Exception | None) -> None:
         self.lost = True
+        self._tunnel.passed(self, 0)
         if error is None:
             # What was written before is still sent.
             self.other.transport.close()
@@ -149,10 +151,16 @@ class Tunnel:
 
     def check_time(self, now: float) -> None:
         """Called now and then: end a tunnel in which nothing moves."""
-        closing = self._client.transport.is_closing() or self._backend.transport.is_closing()
-        if now - self._last < (limits.IDLE_SECONDS if closing else self._exchange.route.tunnel_idle_seconds):
+        ends = (self._client, self._backend)
+        closing = any(end.transport.is_closing() for end in ends)
+        limit = self._exchange.route.tunnel_idle_seconds
+        if closing:
+            # What was written is still sent; TLS also waits for the other side's word.
+            unsent = any(not end.lost and end.transport.get_write_buffer_size() for end in ends)
+            limit = limits.IDLE_SECONDS if unsent else limits.LINGER_SECONDS
+        if now - self._last < limit:
             return
-        for end in (self._client, self._backend):
+        for end in ends:
             if closing:
                 end.transport.abort()
             else:

@@ -2,13 +2,11 @@
 
 import asyncio
 import contextlib
-import json
 import os
 import socket
 import struct
 import threading
 import time
-from pathlib import Path
 
 import pytest
 from misbehaving import Backend
@@ -17,6 +15,7 @@ from tornado.httpserver import HTTPServer
 from tornado.web import Application, RequestHandler
 from tornado.websocket import WebSocketHandler, websocket_connect
 
+from tests.support.certificates import Authority
 from tests.support.ports import free_port
 
 HOST = b"Host: shop.test\r\n"
@@ -225,6 +224,63 @@ def test_many_websockets_at_a_time(sockets):
 
     found = asyncio.run(all_of_them())
     assert [answers for answers, *_ in found] == [[f"message {n}"] * 5 for n in range(100)]
+
+
+# Over TLS.
+
+
+@pytest.fixture
+def secure(one, balancer, tmp_path):
+    """A balancer that speaks TLS as well, and a client's connection to it."""
+    authority = Authority(tmp_path)
+    shop = balancer(tracks={"stable": [one]}, start=False, workers=1)
+    port, files = free_port(), {}
+    for kind, content in zip(("certificate", "key"), authority.pair("shop.test"), strict=True):
+        files[f"{kind}_file"] = str(tmp_path / kind)
+        (tmp_path / kind).write_bytes(content)
+    shop.shop["tls"] = {"listen": f"127.0.0.1:{port}", **files}
+    shop.write()
+    shop.start().wait_for_backends()
+    with (
+        socket.create_connection(("127.0.0.1", port), timeout=PATIENCE) as line,
+        authority.context().wrap_socket(
+            line, server_hostname="shop.test", suppress_ragged_eofs=False
+        ) as wire,
+    ):
+        shop.wire = wire
+        yield shop
+
+
+def test_a_tunnel_over_tls_carries_megabytes_and_ends_with_either_side(one, secure):
+    wire = secure.wire
+    wire.sendall(ask("/echo") + b"eager")
+    assert read_until(wire, b"eager").startswith(b"HTTP/1.1 101 ")
+    assert one.requests("/echo")[-1].one("x-forwarded-proto") == "https"
+    sent, got = os.urandom(2**20) * 8, bytearray()
+    writing = threading.Thread(target=wire.sendall, args=(sent,))
+    writing.start()
+    while len(got) < len(sent):
+        got += wire.recv(2**20)
+    writing.join(PATIENCE)
+    assert bytes(got) == sent
+    one.stop()
+    assert read_all(wire) == b""
+    wait_until(lambda: flying(secure) == 0, "nothing is in flight")
+
+
+def test_what_follows_an_offer_over_tls_that_is_not_taken_is_read_as_http(secure):
+    secure.wire.sendall(ask("/") + ask("/status?code=404") + b"GET / HTTP/1.1\r\n" + HOST + b"\r\n")
+    answers = read_until(secure.wire, b"told so")
+    answers += read_until(secure.wire, b"stable-1")
+    assert answers.count(b"HTTP/1.1 200 ") == 2
+
+
+def test_the_end_of_a_client_over_tls_is_the_end_at_the_backend(one, secure):
+    secure.wire.sendall(ask("/speak-first") + b"last words")
+    read_until(secure.wire, b"hello")
+    secure.wire.unwrap().close()
+    wait_until(lambda: getattr(one, "heard", None) == b"last words", "the backend saw the end")
+    wait_until(lambda: flying(secure) == 0, "nothing is in flight")
 
 
 # The handshake.
@@ -589,14 +645,19 @@ def test_a_stop_waits_for_tunnels(shop):
     assert time.monotonic() - begun < 10
 
 
-def test_a_tunnel_that_is_cut_when_its_worker_must_end_has_its_line_in_the_log(shop):
-    """Without a supervisor a worker ends within seconds."""
-    (worker,) = shop.worker_pids()
-    with shop.connect() as line:
-        line.sendall(ask("/echo", b"X-Request-Id: tunnel-2\r\n"))
-        read_until(line, b"\r\n\r\n")
+def test_a_tunnel_to_a_canary_of_which_nobody_could_tell_an_alert_is_cut_and_logged(switching, balancer):
+    """Without a supervisor no alert would reach the worker that finishes what is under way."""
+    tracks = {"stable": [switching("stable-1")], "canary": [switching("canary-1")]}
+    shop = balancer(tracks=tracks, weights={"stable": 50, "canary": 50}, workers=1)
+    with shop.connect() as one, shop.connect() as other:
+        heads = {}
+        for line in (one, other):
+            line.sendall(ask("/echo", b"X-Request-Id: tunnel-%d\r\n" % line.fileno()))
+            head = read_until(line, b"\r\n\r\n")
+            heads["canary" if b"canary-1" in head else "stable"] = line
+        canary = f"tunnel-{heads['canary'].fileno()}"
         shop.kill()
-        assert read_all(line) == b""
-    wait_until(lambda: not Path(f"/proc/{worker}").exists(), "the worker ended")
-    lines = [json.loads(row) for row in shop.access_log.read_text().splitlines()]
-    assert [told["status"] for told in lines if told["id"] == "tunnel-2"] == [101]
+        assert read_all(heads["canary"]) == b""
+        assert shop.log_line(canary)["status"] == 101
+        heads["stable"].sendall(b"alive")
+        assert read_until(heads["stable"], b"alive")
