@@ -2,12 +2,14 @@
 
 import contextlib
 import os
+import socket
 import threading
 
 import pytest
 from fake_systemd import FakeSystemd
-from running import Load, read_all, read_until, wait_until
+from running import PATIENCE, Load, read_all, read_until, wait_until
 
+from tests.support.certificates import Authority
 from tests.support.ports import free_port
 
 GET = b"GET / HTTP/1.1\r\nHost: shop\r\n\r\n"
@@ -201,3 +203,34 @@ def test_an_answer_that_had_begun_without_close_leaves_its_client_time_for_anoth
         said = read_all(line)
     assert said.startswith(b"HTTP/1.1 200 OK\r\n")
     assert b"\r\nConnection: close\r\n" in said
+
+
+def test_https_is_handed_over_as_well(shop, tmp_path):
+    authority, port = Authority(tmp_path), free_port()
+    certificate, key = authority.pair("shop.example")
+    (tmp_path / "pem").write_bytes(certificate)
+    (tmp_path / "key").write_bytes(key)
+    files = {"certificate_file": str(tmp_path / "pem"), "key_file": str(tmp_path / "key")}
+    shop.shop["tls"] = {"listen": f"127.0.0.1:{port}", **files}
+    shop.write()
+    assert shop.admin("POST", "/reload").status == 200
+    answers, over = [], threading.Event()
+
+    def ask_again_and_again():
+        while not over.is_set():
+            line = socket.create_connection(("127.0.0.1", port), timeout=PATIENCE)
+            with authority.context().wrap_socket(line, server_hostname="shop.example") as safe:
+                safe.sendall(GET.replace(b"shop", b"shop.example"))
+                answers.append(safe.recv(15))
+
+    clients = [threading.Thread(target=ask_again_and_again) for _ in range(2)]
+    for client in clients:
+        client.start()
+    wait_until(lambda: len(answers) > 5, "answers come")
+    restart(shop)
+    seen = len(answers)
+    wait_until(lambda: len(answers) > seen + 5, "answers come from the next balancer")
+    over.set()
+    for client in clients:
+        client.join(PATIENCE)
+    assert set(answers) == {b"HTTP/1.1 200 OK"}
