@@ -1,10 +1,15 @@
 """The rules in the file: good ones are taken over, every mistake is told with its path."""
 
+from pathlib import Path
+
 import pytest
+import sluice_balancer_config
+import yaml
 
 from balancer.reader import Reader
 from balancer.rules import Redirect, Rule
 from balancer.rulesfile import read_rules
+from balancer.upgrade import read_upgrade
 
 AT = "$.services.itrust.rules"
 ITRUST = [
@@ -183,3 +188,51 @@ def test_a_rule_that_is_never_reached_is_a_mistake(pair):
 @pytest.mark.parametrize("pair", REACHED.values(), ids=REACHED)
 def test_a_rule_that_is_reached_is_none(pair):
     assert mistakes(*pair) == []
+
+
+PILLAR = {"listen": "0.0.0.0:80", "backend_port": 8080, "tracks": {"stable": "N@itrust"}}
+
+
+def test_rules_and_upgrades_of_pillar_come_into_the_file_as_they_are():
+    passed = {"rules": ITRUST, "upgrade": {"protocols": ["websocket"], "idle_seconds": 60}}
+    made = sluice_balancer_config.service(
+        "itrust", PILLAR | passed, {"stable": 100}, {"stable": {"itrust-1": "10.0.0.1"}}
+    )
+    assert {key: made[key] for key in passed} == passed
+
+
+def test_the_rules_of_the_how_to_are_good_ones():
+    text = (Path(__file__).parents[3] / "docs/howto/request-rules.md").read_text()
+    itrust = yaml.safe_load(text.partition("    balancer:\n")[2].partition("\n\n")[0])
+    assert mistakes(*itrust["services"]["itrust"]["rules"]) == []
+    others = [line for line in text.splitlines() if line.startswith("    - {")]
+    assert len(others) >= 5
+    for line in others:
+        assert mistakes(*yaml.safe_load(line)) == []
+
+
+@pytest.mark.parametrize(
+    ("told", "wrong"),
+    [
+        ({"protocols": "websocket"}, '.protocols: is "websocket", want a list of at most 16 protocols'),
+        ({"protocols": ["h2c"]}, '.protocols[0]: is "h2c", want the name of a protocol'),
+        ({"protocols": ["HTTP/2.0"]}, '.protocols[0]: is "HTTP/2.0", want the name of a protocol'),
+        ({"protocols": ["tls/1.0"]}, '.protocols[0]: is "tls/1.0", want the name of a protocol'),
+        ({"protocols": ["WebSocket"]}, '.protocols[0]: is "WebSocket", want the name of a protocol'),
+        ({"protocols": ["a, h2c"]}, '.protocols[0]: is "a, h2c", want the name of a protocol'),
+        ({"protocols": ["a\r\nX: y"]}, ".protocols[0]: is "),
+        ({"protocols": [7]}, ".protocols[0]: is 7, want the name of a protocol"),
+        ({"idle_seconds": 0}, ".idle_seconds: is 0, want a number, 1 to 86400"),
+        ({"idle": 5}, ".idle: not a known key"),
+        (["websocket"], ': is ["websocket"], want an object'),
+    ],
+)
+def test_a_mistake_about_upgrades_is_told_with_its_path(told, wrong):
+    reader = Reader()
+    read_upgrade(reader, told, "$.services.shop.upgrade")
+    assert reader.mistakes[0].startswith("$.services.shop.upgrade" + wrong)
+
+
+def test_websockets_may_pass_unless_the_file_says_otherwise():
+    assert read_upgrade(Reader(), {}, "").protocols == ("websocket",)
+    assert read_upgrade(Reader(), {"protocols": []}, "").protocols == ()
