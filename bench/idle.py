@@ -11,7 +11,6 @@ import argparse
 import asyncio
 import contextlib
 import json
-import os
 import re
 import resource
 import ssl
@@ -39,6 +38,10 @@ START_SECONDS = 20.0
 SPARE = 500
 
 
+class IdleError(Exception):
+    """It could not be measured."""
+
+
 class Backend(asyncio.Protocol):
     """Answers every request, of which each comes in one piece here."""
 
@@ -55,18 +58,24 @@ class Client(asyncio.Protocol):
 
     def __init__(self) -> None:
         self.answered = asyncio.Event()
+        self.said = b""
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         assert isinstance(transport, asyncio.Transport)
         self.transport = transport
 
     def data_received(self, data: bytes) -> None:
-        if b"200 OK" in data:
-            self.answered.set()
+        self.said += data
+        self.answered.set()
+
+    def connection_lost(self, error: Exception | None) -> None:
+        self.answered.set()
 
     async def ask(self) -> None:
         self.transport.write(REQUEST)
         await asyncio.wait_for(self.answered.wait(), 30)
+        if b"200 OK" not in self.said:
+            raise IdleError(f"a request was not answered with 200 but with {self.said[:200]!r}")
 
 
 class Balancer:
@@ -102,7 +111,7 @@ class Balancer:
                 await asyncio.to_thread(urllib.request.urlopen, f"http://127.0.0.1:{self.admin}/health")
                 return
             await asyncio.sleep(0.1)
-        raise SystemExit("the balancer did not start")
+        raise IdleError("the balancer did not start")
 
     def worker_kb(self) -> int:
         """Resident memory of the worker."""
@@ -174,20 +183,23 @@ async def measure(folder: Path, connections: int, tls: bool) -> None:
 
 
 def main() -> None:
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    # A worker takes as many connections as it has two descriptors for each.
+    possible = 100_000 if hard == resource.RLIM_INFINITY else (hard - SPARE) // 2
     top = argparse.ArgumentParser(prog="bench.idle", description="What idle connections cost the balancer.")
-    top.add_argument("--connections", type=int, default=10_000, help="how many, 1 to 100000")
+    most = f"how many, 1 to {possible} here (see ulimit -Hn)"
+    top.add_argument("--connections", type=int, default=min(10_000, possible), help=most)
     top.add_argument("--tls", action="store_true", help="over TLS")
     args = top.parse_args()
-    if not 0 < args.connections <= 100_000:
-        top.error("--connections: want 1 to 100000")
+    if not 0 < args.connections <= possible:
+        top.error(f"--connections: want {most}")
     # The balancer inherits it.
-    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    wanted = args.connections + SPARE
-    if hard != resource.RLIM_INFINITY and wanted > hard and os.geteuid() != 0:
-        top.error(f"--connections: this user may open {hard} files at most")
-    resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, max(wanted, hard)))
+    resource.setrlimit(resource.RLIMIT_NOFILE, (2 * args.connections + SPARE, hard))
     with tempfile.TemporaryDirectory() as folder:
-        asyncio.run(measure(Path(folder), args.connections, args.tls))
+        try:
+            asyncio.run(measure(Path(folder), args.connections, args.tls))
+        except (IdleError, OSError) as error:
+            top.exit(1, f"bench.idle: {error}\n")
 
 
 if __name__ == "__main__":

@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import resource
 import signal
 import socket
 import subprocess
@@ -221,6 +222,9 @@ def test_three_workers_hold_the_share_together(backend, balancer):
 
 def test_two_thousand_idle_connections_cost_little(backend, balancer):
     """10,000 may cost a worker 150 MB, of which it has 30 to begin with; `bench/idle.py` opens as many."""
+    # The balancer takes as many connections as it may have open files for.
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, min(hard, 20_000)), hard))
     shop = balancer(tracks={"stable": [backend("stable-1")]}, workers=1)
     with contextlib.ExitStack() as stack:
         before = None
