@@ -19,7 +19,7 @@ from typing import Any
 
 import uvloop
 
-from balancer import channel, limits, mirror, moving
+from balancer import channel, limits, memory, mirror, moving
 from balancer.accepting import Accepting, Factory
 from balancer.census import Census
 from balancer.doorman import Doorman
@@ -171,7 +171,8 @@ class Worker(Plane):
         return {}
 
     async def tick(self) -> None:
-        """Time limits and the log, a few times a second."""
+        """Time limits and the log, a few times a second; memory, now and then."""
+        give_back_at = self.clock() + memory.GIVE_BACK_SECONDS
         while True:
             await asyncio.sleep(TICK_SECONDS)
             now = self.clock()
@@ -179,6 +180,9 @@ class Worker(Plane):
                 client.check_time(now)
             self.pool.sweep(now)
             self.access_log.flush()
+            if now >= give_back_at:
+                memory.give_back()
+                give_back_at = now + memory.GIVE_BACK_SECONDS
 
 
 async def run(worker: Worker, end: socket.socket, line: socket.socket) -> None:

@@ -11,9 +11,9 @@ def test_slope_is_megabytes_a_minute():
 
 
 def test_memory_that_grows_all_the_while_is_told():
-    leaking = report.memory({("worker 1", 1): [(t, 30 + t / 60) for t in range(0, 600, 2)]})
+    leaking = report.memory({("worker 1", 1): [(t, 30 + t / 30) for t in range(0, 600, 2)]})
     flat = report.memory({("worker 1", 1): [(t, 30 + t % 3) for t in range(0, 600, 2)]})
-    assert "worker 1 grows by 1.0 MB a minute" in report.growing(leaking)[0]
+    assert "worker 1 grows by 2.0 MB a minute" in report.growing(leaking)[0]
     assert report.growing(flat) == []
 
 
