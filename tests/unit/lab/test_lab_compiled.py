@@ -1,4 +1,4 @@
-"""The compiled wheel is made once for a state of the sources, and a lab without a compiler goes on without."""
+"""The compiled wheel is made once for a state of the sources; a lab without a compiler goes without it."""
 
 import contextlib
 
