@@ -147,7 +147,7 @@ async def tell_systemd(supervisor: Supervisor) -> None:
     """Every second: how it goes, if that changed, and that it goes at all."""
     said = ""
     while True:
-        status = f"STATUS={supervisor.summary()}"
+        status = f"STATUS={supervisor.status.summary()}"
         signs = [status] if status != said else []
         if supervisor.workers.is_answering():
             signs.append("WATCHDOG=1")

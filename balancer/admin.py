@@ -27,7 +27,7 @@ SEQUENCE = re.compile(r"-1|[0-9]{1,15}")
 
 class Status(Api):
     async def get(self) -> None:
-        self.finish(await self.supervisor.status())
+        self.finish(await self.supervisor.status.tell())
 
 
 class PastSamples(Api):
@@ -77,9 +77,9 @@ class Drain(Api):
         service, backend, force = told["service"], told["backend"], told.get("force", False)
         with errors_as_answers():
             if not force:
-                self.supervisor.check_drain(service, backend)
+                self.supervisor.draining.check(service, backend)
             self.log_change("drain", service=service, backend=backend, force=force)
-            self.finish(await self.supervisor.drain(service, backend, seconds))
+            self.finish(await self.supervisor.draining.drain(service, backend, seconds))
 
 
 class Restore(Api):
@@ -88,7 +88,7 @@ class Restore(Api):
     async def post(self) -> None:
         told = self.body_of(service=str, backend=str)
         with errors_as_answers():
-            restored = await self.supervisor.restore(told["service"], told["backend"])
+            restored = await self.supervisor.draining.restore(told["service"], told["backend"])
         if restored:
             self.log_change("restore", service=told["service"], backend=told["backend"])
         self.finish({"restored": restored})
@@ -108,7 +108,7 @@ class SetWeights(Api):
         with errors_as_answers():
             await self.supervisor.leasing.give(service, told["weights"], seconds, self.who)
         self.log_change("weights", service=service, weights=told["weights"], lease_seconds=seconds)
-        self.finish(self.supervisor.weights_of(service))
+        self.finish(self.supervisor.status.weights_of(service))
 
 
 class EndLease(Api):
@@ -119,7 +119,7 @@ class EndLease(Api):
             ended = await self.supervisor.leasing.end(service)
         if ended:
             self.log_change("end of lease", service=service)
-        self.finish({"ended": ended, **self.supervisor.weights_of(service)})
+        self.finish({"ended": ended, **self.supervisor.status.weights_of(service)})
 
 
 class Reload(Api):
@@ -135,7 +135,7 @@ class Reload(Api):
                 {"error": "the file is refused, the last good one stays in force", "mistakes": error.mistakes}
             )
             return
-        self.finish(await self.supervisor.status())
+        self.finish(await self.supervisor.status.tell())
 
 
 class Metrics(Open):

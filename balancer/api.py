@@ -11,9 +11,10 @@ from typing import Any, NoReturn
 from tornado.web import HTTPError, RequestHandler
 
 from balancer.alerts import clean
+from balancer.draining import NotSpared
 from balancer.gate import Gate, is_same_origin
 from balancer.leases import BadWeights
-from balancer.supervisor import NotSpared, Supervisor, UnknownName
+from balancer.supervisor import Supervisor, UnknownName
 from balancer.tokens import ADMIN
 
 log = logging.getLogger(__name__)

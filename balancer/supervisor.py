@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import socket
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from balancer import __version__, affinitykeys, alerts, config
+from balancer import affinitykeys, alerts, config
 from balancer.affinitykeys import Keys
 from balancer.alerts import Alert, State
 from balancer.attempts import Failures
@@ -17,15 +16,16 @@ from balancer.certificates import Certificates
 from balancer.channel import Message
 from balancer.comebacks import Comebacks
 from balancer.config import Config
+from balancer.draining import Draining
 from balancer.ejecting import Ejecting
 from balancer.health import Checks
 from balancer.history import History
 from balancer.leasing import Leasing
 from balancer.monitor import Monitor
-from balancer.policy import effective_weights
 from balancer.reader import ConfigError
 from balancer.services import Service
 from balancer.sockets import Sockets
+from balancer.status import Status
 from balancer.tokens import TokenError, Tokens, read_bytes
 from balancer.workers import Workers
 
@@ -36,16 +36,11 @@ log = logging.getLogger(__name__)
 
 # How often the file is looked at; a reload by signal or call does not wait for it.
 WATCH_SECONDS = 0.25
-DRAIN_POLL_SECONDS = 0.02
 FIRST_HEALTH_SECONDS = 1.0
 
 
 class UnknownName(Exception):
     """There is no such service or backend."""
-
-
-class NotSpared(Exception):
-    """A track would be left with fewer backends than it needs."""
 
 
 class Supervisor:
@@ -78,6 +73,8 @@ class Supervisor:
         self.ejecting = Ejecting(self)
         self.workers = Workers(loaded, sockets, self.ejecting.told)
         self.leasing = Leasing(self)
+        self.draining = Draining(self)
+        self.status = Status(self)
         self.monitor = Monitor()
         self.history = History()
         self.failures = Failures()
@@ -184,6 +181,13 @@ class Supervisor:
             await self.workers.apply(self.table())
             self.certificates.in_force = pairs
 
+    async def settle(self) -> None:
+        """Returns when every worker works by the truth of now: what is told must not be ahead of them."""
+        async with self._pushing:
+            settled = self.workers.table == self.table()
+        if not settled:
+            await self.push()
+
     # Alerts.
 
     async def raise_alert(self, service: str, alert: Alert) -> Alert:
@@ -237,66 +241,6 @@ class Supervisor:
             self.redis.forget(service)
         await self.push()
         return cleared
-
-    # Drain and restore.
-
-    def check_drain(self, service: str, backend: str) -> None:
-        """Raise NotSpared if a drain would leave a track with fewer backends up than it needs."""
-        self.known(service, backend)
-        settings = self.config.services[service]
-        for track, backends in settings.tracks.items():
-            if backend not in backends:
-                continue
-            states = {name: self.backend_state(service, track, name) for name in backends}
-            needed = settings.needed(track)
-            left = sum(state == "up" for state in states.values()) - 1
-            if states[backend] == "up" and left < needed:
-                raise NotSpared(
-                    f"{backend} is not drained: {left} of {track} would be left up, min_available wants "
-                    f"{needed} ({listed(states)}); restore or heal one first, or use force"
-                )
-
-    async def drain(self, service: str, backend: str, deadline_seconds: float) -> dict[str, int]:
-        """
-        Send no new request to a backend and wait for those in flight; what is left after
-        `deadline_seconds` is cut off. Returns how many are in flight (0) and how many were cut.
-        Whether it can be spared is for `check_drain` to say, with nothing awaited in between.
-        """
-        self.known(service, backend)
-        self.state.drained.setdefault(service, set()).add(backend)
-        self.state.unsaved = True
-        await self.push()
-        self.state.save()
-        deadline = asyncio.get_running_loop().time() + deadline_seconds
-        while await self.in_flight(service, backend):
-            if asyncio.get_running_loop().time() >= deadline:
-                cut = await self.workers.cut(service, backend)
-                # Their 503s are the operator's doing, not the version's.
-                self.monitor.start_anew(service)
-                return {"in_flight": 0, "cut": cut}
-            await asyncio.sleep(DRAIN_POLL_SECONDS)
-        return {"in_flight": 0, "cut": 0}
-
-    async def restore(self, service: str, backend: str) -> bool:
-        """Put a drained backend back into service; True if it was drained. OSError: it still is."""
-        self.known(service, backend)
-        drained = self.state.drained.get(service, set())
-        if backend not in drained:
-            return False
-        drained.discard(backend)
-        try:
-            self.state.save()
-        except OSError:
-            drained.add(backend)
-            raise
-        for track in self.config.services[service].tracks:
-            self.ejecting.ejections.forget((service, track, backend))
-        await self.push()
-        return True
-
-    async def in_flight(self, service: str, backend: str) -> int:
-        _, flying = await self.workers.numbers()
-        return sum(n for key, n in flying.items() if key.split()[0] == service and key.split()[2] == backend)
 
     def known(self, service: str, backend: str | None = None) -> None:
         if service not in self.config.services:
@@ -443,93 +387,6 @@ class Supervisor:
             alert = Alert(alerts.clean(reason), "balancer", alerts.now(), "monitor")
             await self._raise_unasked(service, alert)
 
-    async def status(self) -> dict[str, Any]:
-        """What the admin API tells; see docs/reference/balancer.md."""
-        _, flying = await self.workers.numbers()
-        return self.status_of(flying)
-
-    def status_of(self, flying: dict[str, int]) -> dict[str, Any]:
-        """The status with these requests in flight."""
-        redis = "off" if self.redis is None else "connected" if self.redis.connected else "disconnected"
-        services = {s.name: self._service_status(s, flying) for s in self.config.services.values()}
-        told = {"sha256": self.in_force, "loaded_at": self.loaded_at, "error": self.config_error}
-        return {
-            "balancer": self.who_am_i(),
-            "config": told,
-            "workers": self.workers.count,
-            "redis": redis,
-            "services": services,
-        }
-
-    def who_am_i(self) -> dict[str, str]:
-        """Which balancer this is, and its clock: what an operator looks at must be what he means."""
-        told = {"host": socket.gethostname(), "version": __version__}
-        return {**told, "started_at": self.started_at, "at": alerts.now()}
-
-    def summary(self) -> str:
-        """How it goes, in one line."""
-        workers, services = f"{self.workers.count} of {self.config.workers}", len(self.config.services)
-        parts = [f"{workers} workers", f"{services} services"]
-        alerted = [name for name in self.config.services if self.state.alert(name) is not None]
-        if alerted:
-            parts.append(f"alert for {some(alerted)}")
-        if self.config_error:
-            parts.append(f"the file is refused: {self.config_error}")
-        return alerts.clean("; ".join(parts))
-
-    def _service_status(self, service: Service, flying: dict[str, int]) -> dict[str, Any]:
-        weights = self.effective(service)
-        alert, lease = self.state.alert(service.name), self.leasing.told(service.name)
-        return {
-            "listen": str(service.listen),
-            "hosts": list(service.hosts),
-            "tls": self.certificates.status(service),
-            "proxy_protocol": service.proxy_protocol and list(service.proxy_protocol.networks),
-            "alert": vars(alert) if alert else None,
-            "lease": lease,
-            "affinity": {"release": service.affinity.release} if service.affinity else None,
-            "monitor": vars(self.monitor.finding(service, alert is not None)),
-            "tracks": {
-                track: {
-                    "weight_declared": tidy(service.weights[track]),
-                    "weight_leased": tidy(lease["weights"][track]) if lease else None,
-                    "weight_effective": tidy(weights.get(track, 0.0)),
-                    "min_available": service.needed(track),
-                    "backends": {
-                        backend: {
-                            "address": str(address),
-                            "state": self.backend_state(service.name, track, backend),
-                            "in_flight": flying.get(f"{service.name} {track} {backend}", 0),
-                            "health": self.checks.conditions[(service.name, track, backend)].said,
-                            **self.ejecting.status((service.name, track, backend)),
-                        }
-                        for backend, address in backends.items()
-                    },
-                }
-                for track, backends in service.tracks.items()
-            },
-        }
-
-    def weights_of(self, service: str) -> dict[str, Any]:
-        """The weights of a service: declared, leased and in force."""
-        settings = self.config.services[service]
-        declared, effective = settings.weights, self.effective(settings)
-        return {
-            "declared": {track: tidy(weight) for track, weight in declared.items()},
-            "lease": self.leasing.told(service),
-            "effective": {track: tidy(weight) for track, weight in effective.items()},
-        }
-
-    def effective(self, service: Service) -> dict[str, float]:
-        """The weights in force, by the same rule the workers use."""
-        usable = {
-            track: any(self.backend_state(service.name, track, backend) == "up" for backend in backends)
-            for track, backends in service.tracks.items()
-        }
-        return effective_weights(
-            self.leasing.weights(service), self.state.alert(service.name) is not None, usable
-        )
-
 
 def fixed(loaded: Config) -> dict[str, object]:
     """What a running balancer cannot change, by its path in the file."""
@@ -543,23 +400,3 @@ def fixed(loaded: Config) -> dict[str, object]:
         "$.state_dir": loaded.state_dir,
         "$.access_log": loaded.access_log,
     }
-
-
-def listed(states: dict[str, str]) -> str:
-    """Backends by state, for a sentence: `up: a, b; drained: c; down: none`, and who is ejected, if any."""
-    return "; ".join(
-        f"{state}: {some([name for name, found in states.items() if found == state])}"
-        for state in ("up", "drained", "down", "ejected")
-        if state != "ejected" or state in states.values()
-    )
-
-
-def some(names: list[str], most: int = 10) -> str:
-    """The first names of a list that may be long."""
-    more = f" and {len(names) - most} more" if len(names) > most else ""
-    return ", ".join(names[:most]) + more or "none"
-
-
-def tidy(weight: float) -> float:
-    """70.0 as 70: weights read as they were written."""
-    return int(weight) if weight == int(weight) else round(weight, 3)

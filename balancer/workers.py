@@ -61,7 +61,7 @@ class Workers:
         self._told = told or ignore
         self._sockets = sockets
         self._alive: dict[int, Worker] = {}
-        self._table: Message = {"services": {}, "listeners": {}}
+        self.table: Message = {"services": {}, "listeners": {}}
         self._tasks: list[asyncio.Task[None]] = []
         self._ready: list[asyncio.Event] = []
         # Set once there is a table to work by.
@@ -82,7 +82,7 @@ class Workers:
 
     async def begin(self, table: Message) -> None:
         """Have all workers serve by a table; returns when each does."""
-        self._table = table
+        self.table = table
         self._begun.set()
         await asyncio.gather(*(event.wait() for event in self._ready))
 
@@ -108,8 +108,8 @@ class Workers:
         """Give a new worker the table of now, and only then let it serve."""
         await self._begun.wait()
         table = None
-        while table is not self._table:
-            table = self._table
+        while table is not self.table:
+            table = self.table
             await worker.take_table(table, START_SECONDS)
         # From here on it is told of every change; no change fits in between, for nothing is awaited.
         self._alive[number] = worker
@@ -143,7 +143,7 @@ class Workers:
 
     async def apply(self, table: Message) -> None:
         """Give every worker a new table; returns when each works by it. One that does not is killed."""
-        self._table = table
+        self.table = table
         await self._each(lambda worker: worker.take_table(table))
 
     async def _all(self, kind: str, **details: Any) -> dict[int, Message]:

@@ -6,8 +6,8 @@ import pytest
 import sluice_balancer_config
 
 from balancer import config
+from balancer.draining import listed
 from balancer.reader import ConfigError
-from balancer.supervisor import listed
 
 ADDRESSES = {f"shop-{number}": f"10.0.0.{number}:80" for number in range(1, 8)}
 
