@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from tests.soak.content import content, digest
 
 # A proxy may send these again as long as no body went out (RFC 9110, 9.2.2).
-SAFE_TO_REPEAT = {"GET", "HEAD", "DELETE", "OPTIONS"}
+SAFE_TO_REPEAT = {"GET", "HEAD", "PUT", "DELETE"}
 _ids = itertools.count()
 _run = os.urandom(4).hex()
 

@@ -173,7 +173,7 @@ class Judge:
                 self.latest_after[entry.why.split(":")[0]] = max(late, at - entry.since)
                 if at - entry.since > GRACE_SECONDS:
                     self.violate(f"{name} got {request_id} {at - entry.since:.3f} s after: {entry.why}")
-        once = method not in ("COPY", "GET", "HEAD", "DELETE")
-        before = self._first.setdefault(request_id, name) if once else None
+        # All others may be repeated if nothing of a body was sent.
+        before = self._first.setdefault(request_id, name) if method == "POST" else None
         if before not in (None, name):
             self.violate(f"{method} {request_id} was sent to {before} and to {name}")

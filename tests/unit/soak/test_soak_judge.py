@@ -112,6 +112,7 @@ def test_post_that_reached_two_backends_is_a_violation():
     judge = Judge([], Log())
     for name in ("stable-1", "stable-2"):
         judge.arrived(name, 1.0, "GET", "a")
+        judge.arrived(name, 1.0, "PUT", "empty")
         judge.arrived(name, 1.0, "POST", "b")
     assert judge.violations == ["POST b was sent to stable-1 and to stable-2"]
 
