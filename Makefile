@@ -31,9 +31,11 @@ lint: venv  ## ruff and mypy --strict
 test: lint test-compiled  ## all tests: unit, functional, integration, and e2e on lab machines (root)
 	@$(BIN)/python -m pytest
 
-# The rest of the balancer's tests is run by hand the same way, after a change of its hot path.
+# The rest of the balancer's tests is run by hand the same way, after a change of its hot path. No Salt is in them:
+# its servers in the test process are left out.
 test-compiled: venv  ## the balancer's tests that its compiled part can fail; it is built first
-	@SLUICE_COMPILED=1 $(BIN)/python -m pytest -q tests/unit/balancer $(addprefix tests/functional/balancer/test_balancer_,\
+	@SLUICE_COMPILED=1 $(BIN)/python -m pytest -q -p no:salt-factories-event-listener \
+	  -p no:salt-factories-log-server tests/unit/balancer $(addprefix tests/functional/balancer/test_balancer_,\
 	  $(addsuffix .py,differential http parsing plain_heads streams wheel))
 
 build-ext: venv  ## the balancer with its compiled part, in build/compiled/tree
