@@ -377,7 +377,9 @@ def test_what_follows_an_offer_that_is_not_taken_is_read_as_http(plain):
     with plain.connect() as line:
         line.sendall(ask("/plain") + after + ask("/status?code=404") + after)
         answers = read_until(line, b"told so")
-        answers += read_until(line, b"\r\n\r\n3")
+        # The last one may have come with it.
+        while not answers.endswith(b"\r\n\r\n3"):
+            answers += line.recv(65536)
     assert [part[:3] for part in answers.split(b"HTTP/1.1 ")[1:]] == [b"200", b"200", b"404", b"200"]
 
 
