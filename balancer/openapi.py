@@ -110,13 +110,16 @@ SCHEMAS: Json = {
             "proxy_protocol": or_null({"type": "array", "items": TEXT}),
             "alert": or_null(ref("Alert")),
             "lease": or_null(ref("Lease")),
+            "affinity": or_null(record({"release": TEXT})),
             "monitor": record({"state": {"enum": list(STATES)}, "said": TEXT}),
             "tracks": by_name(ref("Track")),
         }
     ),
     "Status": record(
         {
-            "balancer": record({"host": TEXT, "version": TEXT, "started_at": TIME, "at": TIME}),
+            "balancer": record(
+                {"host": TEXT, "version": TEXT, "compiled": YES_NO, "started_at": TIME, "at": TIME}
+            ),
             "config": record({"sha256": TEXT, "loaded_at": TIME, "error": or_null(TEXT)}),
             "workers": COUNT,
             "redis": {"enum": ["connected", "disconnected", "off"]},

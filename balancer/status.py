@@ -5,7 +5,7 @@ from __future__ import annotations
 import socket
 from typing import TYPE_CHECKING, Any
 
-from balancer import __version__, alerts
+from balancer import __version__, alerts, heads
 from balancer.draining import some
 from balancer.policy import effective_weights
 from balancer.services import Service
@@ -48,10 +48,15 @@ class Status:
             return "off"
         return "connected" if door.connected else "disconnected"
 
-    def who_am_i(self) -> dict[str, str]:
+    def who_am_i(self) -> dict[str, Any]:
         """Which balancer this is, and its clock: what an operator looks at must be what he means."""
-        told = {"host": socket.gethostname(), "version": __version__}
-        return {**told, "started_at": self._truth.started_at, "at": alerts.now()}
+        return {
+            "host": socket.gethostname(),
+            "version": __version__,
+            "compiled": heads.COMPILED,
+            "started_at": self._truth.started_at,
+            "at": alerts.now(),
+        }
 
     def summary(self) -> str:
         """How it goes, in one line."""

@@ -41,3 +41,8 @@ def test_unit_is_exposed_to_little(fleet):
     said = fleet.ok("lb-1", "systemd-analyze", "security", "--no-pager", UNIT)
     exposure = re.search(r"Overall exposure level for \S+: ([0-9.]+)", said)
     assert float(exposure[1]) < 2.5, said
+
+
+def test_machine_runs_the_compiled_balancer(fleet):
+    said = fleet.ok("lb-1", "/opt/sluice/balancer/venv/bin/python", "-m", "balancer", "--version")
+    assert "compiled" in said

@@ -7,6 +7,7 @@ import pytest
 from misbehaving import Backend
 from running import ADMIN_TOKEN, MONITOR_TOKEN, Balancer, ask, wait_until
 
+from balancer import heads
 from balancer.attempts import BURST
 
 WRONG = "wrong-token-of-the-tests"
@@ -175,6 +176,7 @@ def test_answers_are_not_to_be_kept_or_guessed_at(calm):
 def test_the_status_says_which_balancer_it_is(calm):
     told = calm.status()["balancer"]
     assert told["host"]
+    assert told["compiled"] is heads.COMPILED
     assert told["started_at"] <= told["at"]
 
 
