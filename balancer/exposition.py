@@ -30,8 +30,8 @@ CLASSES = ("1xx", "2xx", "3xx", "4xx", "5xx")
 
 async def render(supervisor: Supervisor) -> bytes:
     """All metrics of this balancer, over all its workers."""
-    await supervisor.settle()
     counters, flying = await supervisor.workers.numbers()
+    await supervisor.settle()
     status = supervisor.status.of(flying)
     there = [mirrored(supervisor, counters), *condition(status, counters, supervisor)]
     # With hundreds of backends it takes a twentieth of a second, and an alert must not wait for it.

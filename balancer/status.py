@@ -22,8 +22,8 @@ class Status:
 
     async def tell(self) -> dict[str, Any]:
         """What the admin API tells; see docs/reference/balancer.md."""
-        await self._truth.settle()
         _, flying = await self._truth.workers.numbers()
+        await self._truth.settle()
         return self.of(flying)
 
     def of(self, flying: dict[str, int]) -> dict[str, Any]:

@@ -176,17 +176,19 @@ class Supervisor:
     async def push(self) -> None:
         """Have every worker work by the truth of now."""
         async with self._pushing:
-            self.ejecting.take_back()
-            pairs = self.certificates.pairs
-            await self.workers.apply(self.table())
-            self.certificates.in_force = pairs
+            await self._apply()
 
     async def settle(self) -> None:
         """Returns when every worker works by the truth of now: what is told must not be ahead of them."""
         async with self._pushing:
-            settled = self.workers.table == self.table()
-        if not settled:
-            await self.push()
+            while self.workers.table != self.table():
+                await self._apply()
+
+    async def _apply(self) -> None:
+        self.ejecting.take_back()
+        pairs = self.certificates.pairs
+        await self.workers.apply(self.table())
+        self.certificates.in_force = pairs
 
     # Alerts.
 
