@@ -172,7 +172,11 @@ def main():
         parser.error(f"--seconds: {args.seconds}, want 5 to {MAX_SECONDS}")
     with tempfile.TemporaryDirectory(prefix="sluice-soak-") as directory:
         os.chmod(directory, 0o700)
-        result = Soak(Path(directory), args.seconds, args.seed, args.pace).run()
+        try:
+            result = Soak(Path(directory), args.seconds, args.seed, args.pace).run()
+        except KeyboardInterrupt:
+            print("soak: stopped; nothing is judged, and all that it started is ended", file=sys.stderr)
+            return 130
     report.write(result, args.output)
     print(report.table(result))
     print(f"  written to {args.output}; seed {args.seed}")
