@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from balancer import limits
-from balancer.accesslog import AccessLog
+from balancer.accesslog import MAX_LINES, AccessLog
 from balancer.counters import BUCKETS, RETRY_FLOOR, RETRY_RATIO, Counters
 from balancer.exposition import buckets, traffic
 from balancer.health import Condition
@@ -410,6 +410,16 @@ def test_lines_wait_for_the_flush_and_are_written_once(tmp_path):
     log.flush()
     assert len(path.read_text().splitlines()) == 1
     assert path.stat().st_mode & 0o777 == 0o640
+
+
+def test_many_lines_do_not_wait_for_the_flush(tmp_path):
+    path = tmp_path / "access.log"
+    log = AccessLog(path)
+    for _ in range(MAX_LINES - 1):
+        log.add(**LINE)
+    assert path.read_text() == ""
+    log.add(**LINE)
+    assert len(path.read_text().splitlines()) == MAX_LINES
 
 
 def test_two_workers_share_a_file(tmp_path):
