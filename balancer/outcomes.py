@@ -23,6 +23,8 @@ CONNECT, NO_ANSWER, TIMEOUT, CUT_SHORT, STATUS = REASONS = (
 GATEWAY_ERRORS = frozenset((502, 503, 504))
 # News of many requests in one message, so that a backend that fails every one does not drown the supervisor.
 TELL_SECONDS = 0.01
+# News of a good answer: no failures in a row, nothing said.
+WELL = (0, "")
 
 
 class Outcomes:
@@ -55,12 +57,16 @@ class Outcomes:
             self._note(route, backend, "")
 
     def _note(self, route: Route, backend: Backend, said: str) -> None:
+        who = (route.name, backend.track, backend.id)
+        if backend.errors and self._news.get(who) == WELL:
+            # It ended a probation: the failure after it must not take its place.
+            self._flush()
         if not self._news:
             self._loop.call_later(TELL_SECONDS, self._flush)
-        self._news[(route.name, backend.track, backend.id)] = (backend.errors, said)
+        self._news[who] = (backend.errors, said)
 
     def _flush(self) -> None:
         news, self._news = self._news, {}
-        if self._tell is not None:
+        if news and self._tell is not None:
             rows = [[*who, errors, said] for who, (errors, said) in news.items()]
             self._tell({"kind": "outcomes", "backends": rows})

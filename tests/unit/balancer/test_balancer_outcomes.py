@@ -102,3 +102,12 @@ def test_the_monitor_sees_an_answer_that_broke_off_as_a_failure_once(worker):
     worker.metrics.finished("shop", "canary", "canary-1", 200, 0.1)
     canary = counted(worker.metrics.dump(), "shop")["canary"]
     assert (canary.requests, canary.failed) == (1, 1)
+
+
+def test_a_good_answer_is_told_though_a_failure_follows_it_at_once(worker):
+    worker.fail(said="before")
+    worker.told()
+    worker.end()
+    worker.fail(said="after")
+    good, bad = ["shop", "canary", "canary-1", 0, ""], ["shop", "canary", "canary-1", 1, "after"]
+    assert worker.told() == [[good], [bad]]
