@@ -28,7 +28,7 @@ class Draining:
         for track, backends in settings.tracks.items():
             if backend not in backends:
                 continue
-            states = {name: self._supervisor.backend_state(service, track, name) for name in backends}
+            states = self._supervisor.states(settings, track)
             needed = settings.needed(track)
             left = sum(state == "up" for state in states.values()) - 1
             if states[backend] == "up" and left < needed:

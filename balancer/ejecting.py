@@ -29,7 +29,6 @@ class Ejecting:
     def __init__(self, supervisor: Supervisor) -> None:
         self._supervisor = supervisor
         self.ejections = Ejections()
-        self._tasks: set[asyncio.Task[None]] = set()
 
     def is_ejected(self, key: Key) -> bool:
         return self.ejections.is_ejected(key, monotonic())
@@ -43,7 +42,7 @@ class Ejecting:
             for service, track, backend, errors, said in message["backends"]
         ]
         if any(changed):
-            self._push_soon()
+            self._supervisor.push_soon()
 
     def _outcome(self, worker: int, key: Key, errors: int, said: str) -> bool:
         """Take in one backend's failures in a row at one worker; True if it is ejected by them."""
@@ -60,21 +59,12 @@ class Ejecting:
             return False
         seconds = self.ejections.eject(key, now, service.ejection, said)
         log.warning("backend %s is ejected for %g s: %s", "/".join(key), seconds, said)
-        asyncio.get_running_loop().call_later(seconds + PAST_SECONDS, self._push_soon)
+        asyncio.get_running_loop().call_later(seconds + PAST_SECONDS, self._supervisor.push_soon)
         return True
-
-    def _push_soon(self) -> None:
-        task = asyncio.ensure_future(self._supervisor.push())
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
-
-    def _states(self, service: Service, track: str) -> dict[str, str]:
-        backends = service.tracks.get(track, {})
-        return {name: self._supervisor.backend_state(service.name, track, name) for name in backends}
 
     def _can_spare(self, service: Service, track: str, backend: str) -> bool:
         """True if the track can do without a backend that is up."""
-        states = self._states(service, track)
+        states = self._supervisor.states(service, track)
         ejected = sum(state == "ejected" for state in states.values())
         others = [name for name, state in states.items() if state == "up" and name != backend]
         may = ejected < service.ejection.spared(track, len(states))
@@ -83,7 +73,7 @@ class Ejecting:
     def take_back(self) -> None:
         """Where no backend of stable is up, those that are only ejected are better than none."""
         for service in self._supervisor.config.services.values():
-            states = self._states(service, STABLE)
+            states = self._supervisor.states(service, STABLE)
             if "up" in states.values():
                 continue
             for name in (name for name, state in states.items() if state == "ejected"):
@@ -97,7 +87,7 @@ class Ejecting:
         """
         found = {}
         for service in self._supervisor.config.services.values():
-            states = self._states(service, "canary")
+            states = self._supervisor.states(service, "canary")
             ejected = [name for name, state in states.items() if state == "ejected"]
             records = [self.ejections.get((service.name, "canary", name)) for name in ejected]
             if "up" in states.values() or not any(record.times > 1 for record in records):

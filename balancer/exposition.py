@@ -30,9 +30,7 @@ CLASSES = ("1xx", "2xx", "3xx", "4xx", "5xx")
 
 async def render(supervisor: Supervisor) -> bytes:
     """All metrics of this balancer, over all its workers."""
-    counters, flying = await supervisor.workers.numbers()
-    await supervisor.settle()
-    status = supervisor.status.of(flying)
+    counters, status = await supervisor.status.with_counters()
     there = [mirrored(supervisor, counters), *condition(status, counters, supervisor)]
     # With hundreds of backends it takes a twentieth of a second, and an alert must not wait for it.
     return await asyncio.to_thread(written, status, counters, there)
@@ -66,16 +64,15 @@ def backends(status: dict[str, Any]) -> Iterator[tuple[str, str, str, dict[str, 
 
 def traffic(status: dict[str, Any], counters: dict[str, Any]) -> list[Metric]:
     """Requests and latencies. Every label value is there from the start, with 0."""
-    labels = LABELS
-    requests = CounterMetricFamily("sluice_requests", "Requests answered.", labels=[*labels, "code"])
+    requests = CounterMetricFamily("sluice_requests", "Requests answered.", labels=[*LABELS, "code"])
     seconds = HistogramMetricFamily(
-        "sluice_request_seconds", "Time to the last byte of the answer.", labels=labels
+        "sluice_request_seconds", "Time to the last byte of the answer.", labels=LABELS
     )
     empty = [0.0] * (3 + len(BUCKETS))
     rows: dict[str, list[float]] = counters.get("requests", {})
     # Requests that no backend could take are counted under `none`.
     named = [tuple(who) for *who, _ in backends(status)]
-    named += [(service, "none", "none") for service in status["services"]]
+    named += [(service, NONE, NONE) for service in status["services"]]
     if any(told["hosts"] for told in status["services"].values()):
         # Requests whose Host no service has.
         named.append((NONE, NONE, NONE))
@@ -97,7 +94,7 @@ def mirrored(supervisor: Supervisor, counters: dict[str, Any]) -> Metric:
     copies = CounterMetricFamily(
         "sluice_mirrored_requests",
         "Copies of stable's requests for the canary, by what became of them.",
-        labels=["service", "track", "backend", "result"],
+        labels=[*LABELS, "result"],
     )
     known = {
         f"{service.name} {TRACK} {backend} {result}"
@@ -143,15 +140,9 @@ def condition(status: dict[str, Any], counters: dict[str, Any], supervisor: Supe
     monitor = GaugeMetricFamily(
         "sluice_monitor_state", "1 for what the monitor found last.", labels=["service", "state"]
     )
-    up = GaugeMetricFamily(
-        "sluice_backend_up", "1 if the backend gets requests.", labels=["service", "track", "backend"]
-    )
-    flying = GaugeMetricFamily(
-        "sluice_in_flight_requests", "Requests under way.", labels=["service", "track", "backend"]
-    )
-    ejections = CounterMetricFamily(
-        "sluice_ejections", "How often a backend was ejected.", labels=["service", "track", "backend"]
-    )
+    up = GaugeMetricFamily("sluice_backend_up", "1 if the backend gets requests.", labels=LABELS)
+    flying = GaugeMetricFamily("sluice_in_flight_requests", "Requests under way.", labels=LABELS)
+    ejections = CounterMetricFamily("sluice_ejections", "How often a backend was ejected.", labels=LABELS)
     lease = GaugeMetricFamily(
         "sluice_lease_seconds", "How long a lease of weights still holds; 0 without one.", labels=["service"]
     )

@@ -7,14 +7,13 @@ from collections.abc import Collection, Sequence
 from typing import Any
 
 from balancer.counters import BUCKETS
+from balancer.hosts import NONE
 from balancer.monitor import Rows, quantile_ms
 from balancer.services import Service
 
 SAMPLE_SECONDS = 2.0
 # Ten minutes: a release is watched for about that long. What is older is in Prometheus.
 SAMPLES = 300
-# Track of what no backend could take.
-NONE = "none"
 # A sum of rows: requests, those with 5xx, seconds, counts of the buckets.
 WIDTH = 3 + 1 + len(BUCKETS)
 # Of each point; a value that cannot be known is None. Errors are a share, times in milliseconds.

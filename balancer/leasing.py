@@ -26,7 +26,6 @@ class Leasing:
 
     def __init__(self, supervisor: Supervisor) -> None:
         self._supervisor = supervisor
-        self._tasks: set[asyncio.Task[None]] = set()
 
     def weights(self, service: Service) -> dict[str, float]:
         """A live lease's weights, else the declared ones."""
@@ -88,9 +87,7 @@ class Leasing:
             log.warning("the lease of %s ran out: the declared weights hold", service)
         if ended:
             self._supervisor.state.unsaved = True
-            task = asyncio.ensure_future(self._supervisor.push())
-            self._tasks.add(task)
-            task.add_done_callback(self._tasks.discard)
+            self._supervisor.push_soon()
 
     def follow(self, fresh: Config) -> None:
         """End the leases that do not fit a new file: their service is gone, or has other tracks."""

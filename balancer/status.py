@@ -6,6 +6,7 @@ import socket
 from typing import TYPE_CHECKING, Any
 
 from balancer import __version__, alerts, heads
+from balancer.channel import Message
 from balancer.draining import some
 from balancer.policy import effective_weights
 from balancer.services import Service
@@ -22,12 +23,16 @@ class Status:
 
     async def tell(self) -> dict[str, Any]:
         """What the admin API tells; see docs/reference/balancer.md."""
-        _, flying = await self._truth.workers.numbers()
-        await self._truth.settle()
-        return self.of(flying)
+        _, status = await self.with_counters()
+        return status
 
-    def of(self, flying: dict[str, int]) -> dict[str, Any]:
-        """The status with these requests in flight."""
+    async def with_counters(self) -> tuple[Message, dict[str, Any]]:
+        """All counters since the balancer started, and the status."""
+        counters, flying = await self._truth.workers.numbers()
+        await self._truth.settle()
+        return counters, self._with(flying)
+
+    def _with(self, flying: dict[str, int]) -> dict[str, Any]:
         services = {s.name: self._service_status(s, flying) for s in self._truth.config.services.values()}
         told = {
             "sha256": self._truth.in_force,
@@ -114,12 +119,7 @@ class Status:
 
     def effective(self, service: Service) -> dict[str, float]:
         """The weights in force, by the same rule the workers use."""
-        usable = {
-            track: any(
-                self._truth.backend_state(service.name, track, backend) == "up" for backend in backends
-            )
-            for track, backends in service.tracks.items()
-        }
+        usable = {track: "up" in self._truth.states(service, track).values() for track in service.tracks}
         return effective_weights(
             self._truth.leasing.weights(service),
             self._truth.state.alert(service.name) is not None,

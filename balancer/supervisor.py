@@ -85,6 +85,7 @@ class Supervisor:
         self._seen = (raw, kept, self.certificates.seen_at_start)
         self._pushing = asyncio.Lock()
         self._reloading = asyncio.Lock()
+        self._pushes: set[asyncio.Task[None]] = set()
         self._tasks: list[asyncio.Task[None]] = []
 
     async def start(self) -> None:
@@ -173,10 +174,20 @@ class Supervisor:
             return "down"
         return "ejected" if self.ejecting.is_ejected(key) else "up"
 
+    def states(self, service: Service, track: str) -> dict[str, str]:
+        """The state of every backend of a track."""
+        return {name: self.backend_state(service.name, track, name) for name in service.tracks.get(track, ())}
+
     async def push(self) -> None:
         """Have every worker work by the truth of now."""
         async with self._pushing:
             await self._apply()
+
+    def push_soon(self) -> None:
+        """`push` where nobody waits for it."""
+        task = asyncio.ensure_future(self.push())
+        self._pushes.add(task)
+        task.add_done_callback(self._pushes.discard)
 
     async def settle(self) -> None:
         """Returns when every worker works by the truth of now: what is told must not be ahead of them."""
@@ -209,8 +220,7 @@ class Supervisor:
             await self.push()
         else:
             # Whoever raised it may still be at it.
-            async with self._pushing:
-                pass
+            await self.settle()
         if self.state.unsaved:
             self.state.save()
         return standing
