@@ -9,7 +9,7 @@ import dataclasses
 import re
 import time
 
-from reading import OF_THE_HOP, OF_THE_PROXY, Reader, read
+from reading import FAMILIES_OF_A_HEAD, OF_THE_HOP, OF_THE_PROXY, Reader, read
 
 from balancer.frontend import Client
 from balancer.routes import Route
@@ -272,7 +272,8 @@ def check(front, pieces):
 def is_of_a_head(name):
     """True if a field of this name would mean something to a server that takes trailers for headers."""
     plain = name.replace(b"_", b"-")
-    return plain in OF_THE_HOP | OF_THE_PROXY | {b"host", b"content-length", b"authorization", b"cookie"}
+    names = OF_THE_HOP | OF_THE_PROXY | {b"host", b"content-length", b"authorization", b"cookie"}
+    return plain in names or plain.startswith(FAMILIES_OF_A_HEAD)
 
 
 def differs(seen, meant, address=ADDRESS):

@@ -678,6 +678,16 @@ PASSED = {
         lacks=(b"x-sum",),
         trailers=((b"x-sum", b"1"), (b"x-b", b"2")),
     ),
+    "trailers of families that mean something in a head": _posted(
+        b"Trailer: Xexpect" + b"\xff" * 27 + b"Host",
+        CHUNKED,
+        b"Trailer: XexpectHost",
+        body=b"3\r\nabc\r\n0\r\nTrailer: X-Sum, ostr\r\nX_rwarded_For: 9\r\nX-Forwarded-*For: 1\r\n"
+        b"x-original-*url: /\r\nx-B: 2\r\n\r\n",
+        means=b"abc",
+        has=((b"trailer", b"XexpectHost"),),
+        trailers=((b"x_rwarded_for", b"9"), (b"x-b", b"2")),
+    ),
     "trailers that Connection names": _posted(
         CHUNKED,
         b"Connection: X-Hop",

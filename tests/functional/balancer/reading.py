@@ -28,6 +28,8 @@ OF_THE_PROXY = {
     b"via",
     b"x-request-id",
 }
+# Families of which no trailer goes on (docs/explanation/http.md), those of them that begin with `x-`.
+FAMILIES_OF_A_HEAD = (b"x-forwarded-", b"x-http-method", b"x-original-", b"x-rewrite-", b"x-sluice-")
 LIMIT = 2**20
 NO_LINE = "no request line received"
 
@@ -63,7 +65,10 @@ class Reading:
         return [
             (name, value)
             for name, value in self.trailers
-            if name.startswith(b"x-") and name not in OF_THE_PROXY | named and b"_" not in name
+            if name.startswith(b"x-")
+            and not name.startswith(FAMILIES_OF_A_HEAD)
+            and name not in OF_THE_PROXY | named
+            and b"_" not in name
         ]
 
     def path_target(self):
