@@ -9,7 +9,7 @@ from pathlib import Path
 
 from lab import disks, files, identity
 from lab.errors import LabError
-from lab.settings import CHECKOUT, Lab
+from lab.settings import CHECKOUT, Lab, read_fleet
 
 ADDRESSES = "pillar/lab/addresses.sls"
 
@@ -89,12 +89,13 @@ def clear(place: Path, wanted: set[str]) -> int:
 
 
 def addresses(lab: Lab) -> str:
-    """pillar/lab/addresses.sls for this lab's network."""
+    """pillar/lab/addresses.sls for this lab's network: of all machines, also those the lab lacks."""
+    machines = read_fleet(lab.network)
     pillar = {
         "lab": {
             "network": str(lab.network),
             "host": lab.host_address,
-            "addresses": {machine.id: machine.address for machine in lab.machines},
+            "addresses": {machine.id: machine.address for machine in machines},
         }
     }
     note = "# The lab writes this file for its own network when it copies the checkout to the master.\n"

@@ -18,7 +18,7 @@ CHECKOUT = Path(__file__).resolve().parent.parent
 FLEET_FILE = Path(__file__).with_name("fleet.toml")
 CACHE = Path("/var/cache/sluice-lab")
 STATE_ROOT = Path("/var/lib/sluice-lab")
-DEFAULTS = {"bridge": "sluice0", "network": "10.57.0.0/24"}
+DEFAULTS = {"bridge": "sluice0", "network": "10.57.0.0/24", "fleet": "all"}
 # With a machine's id it makes a host name, which has at most 64 characters.
 NAME = re.compile(r"[a-z]([a-z0-9-]{0,18}[a-z0-9])?")
 ID = re.compile(r"[a-z]([a-z0-9-]{0,38}[a-z0-9])?")
@@ -44,6 +44,8 @@ class Lab:
     bridge: str
     network: ipaddress.IPv4Network
     machines: tuple[Machine, ...]
+    # Which of the fleet file's machines these are: `all`, or the name of a part.
+    fleet: str = "all"
     cache: Path = CACHE
     state_root: Path = STATE_ROOT
 
@@ -82,15 +84,17 @@ def load(
     name: str | None = None,
     bridge: str | None = None,
     network: str | None = None,
+    fleet: str | None = None,
+    *,
     env: Mapping[str, str] = os.environ,
     state_root: Path = STATE_ROOT,
 ) -> Lab:
     """
-    The lab's settings: arguments first, then SLUICE_LAB_NAME, _BRIDGE and _NETWORK, then what the lab of
-    that name was made with, then the defaults `sluice`, `sluice0` and `10.57.0.0/24`.
+    The lab's settings: arguments first, then SLUICE_LAB_NAME, _BRIDGE, _NETWORK and _FLEET, then what the lab
+    of that name was made with, then the defaults `sluice`, `sluice0`, `10.57.0.0/24` and `all`.
 
-    Raises LabError for a name, bridge or network that cannot be used, or that differ from what a lab of
-    that name was made with.
+    Raises LabError for a name, bridge, network or fleet that cannot be used, or that differs from what a lab
+    of that name was made with.
     """
     # An empty --name is a script's unset variable: it must not become the default lab.
     name = name if name is not None else env.get("SLUICE_LAB_NAME") or "sluice"
@@ -98,7 +102,8 @@ def load(
         raise LabError(f"lab name {name!r}: want small letters, digits and '-', at most 20")
     made = recorded(state_root / name)
     said = {"bridge": bridge or env.get("SLUICE_LAB_BRIDGE"),
-            "network": network or env.get("SLUICE_LAB_NETWORK")}
+            "network": network or env.get("SLUICE_LAB_NETWORK"),
+            "fleet": fleet or env.get("SLUICE_LAB_FLEET")}
     values = {key: said[key] or made.get(key) or default for key, default in DEFAULTS.items()}
     for key, value in made.items():
         if values[key] != value:
@@ -110,11 +115,12 @@ def load(
         raise LabError(f"bridge {values['bridge']!r}: want small letters and digits, at most 15")
     parsed = parse_network(values["network"])
     cache = Path(env.get("SLUICE_LAB_CACHE") or CACHE)
-    return Lab(name, values["bridge"], parsed, read_fleet(parsed), cache, state_root)
+    machines = read_fleet(parsed, values["fleet"])
+    return Lab(name, values["bridge"], parsed, machines, values["fleet"], cache, state_root)
 
 
 def recorded(state: Path) -> dict[str, str]:
-    """The bridge and network that a lab was made with, empty if there is no such lab."""
+    """The bridge, network and fleet that a lab was made with, empty if there is no such lab."""
     file = state / "settings.json"
     try:
         made = json.loads(file.read_text())
@@ -130,7 +136,7 @@ def recorded(state: Path) -> dict[str, str]:
 def record(lab: Lab) -> None:
     """Keep the lab's settings, so that its name is enough for every later command."""
     files.make_private(lab.state)
-    made = {"bridge": lab.bridge, "network": str(lab.network)}
+    made = {"bridge": lab.bridge, "network": str(lab.network), "fleet": lab.fleet}
     files.write(lab.state / "settings.json", json.dumps(made) + "\n")
 
 
@@ -145,15 +151,36 @@ def parse_network(text: str) -> ipaddress.IPv4Network:
     return network
 
 
-def read_fleet(network: ipaddress.IPv4Network, path: Path = FLEET_FILE) -> tuple[Machine, ...]:
-    """The machines of fleet.toml with their addresses in the network."""
-    try:
-        numbers: dict[str, int] = dict(tomllib.loads(path.read_text())["machines"])
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise LabError(f"{path}: {error}; want a table [machines] of id = number") from error
+def read_fleet(
+    network: ipaddress.IPv4Network, fleet: str = "all", path: Path = FLEET_FILE
+) -> tuple[Machine, ...]:
+    """
+    The machines of fleet.toml with their addresses in the network.
+
+    fleet (str)
+        Which of them: `all`, or the name of a part in the file's table [fleets]. Default all.
+
+    Raises LabError for a file that cannot be read as one, and for a part that is not there.
+    """
+    numbers, parts = _tables(path)
     for machine_id, number in numbers.items():
         if not ID.fullmatch(machine_id) or not isinstance(number, int) or not 2 <= number <= 254:
             raise LabError(f"{path.name}: {machine_id} = {number}: want a small-letter id and 2 to 254")
     if len(set(numbers.values())) != len(numbers):
         raise LabError(f"{path.name}: two machines have the same number")
-    return tuple(Machine(machine_id, str(network[number])) for machine_id, number in numbers.items())
+    for part, ids in parts.items():
+        if not isinstance(ids, list) or not ids or not all(one in list(numbers) for one in ids):
+            raise LabError(f"{path.name}: fleet {part} = {ids}: want a list of ids of the table [machines]")
+    known = {"all": list(numbers), **parts}
+    if fleet not in known:
+        raise LabError(f"no fleet {fleet!r} in {path.name}; it has {', '.join(known)}")
+    return tuple(Machine(one, str(network[number])) for one, number in numbers.items() if one in known[fleet])
+
+
+def _tables(path: Path) -> tuple[dict[str, int], dict[str, list[str]]]:
+    """The tables [machines] and [fleets] of the file, the second one empty if it is not there."""
+    try:
+        told = tomllib.loads(path.read_text())
+        return dict(told["machines"]), dict(told.get("fleets", {}))
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise LabError(f"{path}: {error}; want a table [machines] of id = number") from error

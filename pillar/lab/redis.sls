@@ -1,3 +1,3 @@
 {%- import_yaml "addresses.sls" as fleet %}
 redis:
-  bind: {{ fleet.lab.addresses["redis-1"] }}
+  bind: {{ fleet.lab.addresses[opts.id] }}

@@ -4,7 +4,17 @@ import json
 
 import pytest
 
-MACHINES = ["master", "lb-1", "redis-1", "git-1", "checkbox-1", "checkbox-2", "canary-1"]
+MACHINES = [
+    "master",
+    "lb-1",
+    "redis-1",
+    "git-1",
+    "redis-2",
+    "redis-3",
+    "checkbox-1",
+    "checkbox-2",
+    "canary-1",
+]
 
 
 def apply(fleet, *words):

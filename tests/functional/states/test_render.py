@@ -16,6 +16,8 @@ ROLES = {
     "master": {"minion", "master"},
     "lb-1": {"minion", "balancer"},
     "redis-1": {"minion", "redis"},
+    "redis-2": {"minion", "redis"},
+    "redis-3": {"minion", "redis"},
     "git-1": {"minion"},
     "checkbox-1": {"minion", "mongodb", "checkbox"},
     "checkbox-2": {"minion", "checkbox"},

@@ -72,6 +72,7 @@ def file_states(one):
         ("master", {"release.json"}),
         ("lb-1", {"admin.token", "redis.password", "alert.tokens.json"}),
         ("redis-1", {"users.acl"}),
+        ("redis-2", {"users.acl"}),
         ("git-1", set()),
         ("checkbox-1", {"mongodb-users.json", "checkbox.env"}),
         ("checkbox-2", {"checkbox.env"}),

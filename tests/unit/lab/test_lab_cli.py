@@ -95,7 +95,7 @@ def test_status_as_json_has_a_row_per_machine(capsys):
     assert cli.main(["status", "--json"]) == 1
     rows = json.loads(capsys.readouterr().out)
     assert rows[0] == {"id": "master", "address": "10.57.0.10", "state": "stopped", "pid": None}
-    assert len(rows) == 7
+    assert len(rows) == 9
 
 
 def test_status_is_0_when_all_run(monkeypatch):
@@ -163,7 +163,7 @@ def run_lab(*words, **options):
 def test_commands_need_nothing_but_debians_own_python():
     done = run_lab("status", "--json")
     assert done.returncode == 1
-    assert len(json.loads(done.stdout)) == 7
+    assert len(json.loads(done.stdout)) == 9
     assert done.stderr == ""
 
 

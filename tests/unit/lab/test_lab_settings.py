@@ -123,14 +123,42 @@ def test_record_with_unusable_values_is_refused(tmp_path, made):
         load(tmp_path, "mine")
 
 
-def test_fleet_file_of_the_repository_has_seven_machines():
+REDIS = ["redis-1", "git-1", "redis-2", "redis-3"]
+
+
+def test_fleet_file_of_the_repository_has_nine_machines():
     ids = [machine.id for machine in settings.read_fleet(NETWORK)]
-    assert ids == ["master", "lb-1", "redis-1", "git-1", "checkbox-1", "checkbox-2", "canary-1"]
+    assert ids == ["master", "lb-1", *REDIS, "checkbox-1", "checkbox-2", "canary-1"]
+
+
+def test_part_of_a_fleet_has_its_machines_with_the_same_addresses():
+    part = settings.read_fleet(NETWORK, "flags")
+    assert [machine.id for machine in part] == ["master", *REDIS, "checkbox-1", "checkbox-2"]
+    assert set(part) < set(settings.read_fleet(NETWORK))
+
+
+def test_part_of_a_fleet_is_remembered_by_name(tmp_path):
+    settings.record(load(tmp_path, "mine", "minebr", "10.77.0.0/24", "flags"))
+    assert load(tmp_path, "mine").fleet == "flags"
+    assert len(load(tmp_path, "mine").machines) == 7
+    with pytest.raises(LabError, match="made with fleet flags, not all"):
+        load(tmp_path, "mine", SLUICE_LAB_FLEET="all")
+
+
+def test_unknown_part_of_a_fleet_is_told_with_the_known_ones(tmp_path):
+    with pytest.raises(LabError, match=r"no fleet 'nope' in fleet.toml; it has all, flags"):
+        load(tmp_path, SLUICE_LAB_FLEET="nope")
+
+
+def test_lab_made_before_there_were_parts_has_all_machines(tmp_path):
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine/settings.json").write_text('{"bridge": "minebr", "network": "10.77.0.0/24"}')
+    assert load(tmp_path, "mine").fleet == "all"
 
 
 def test_machine_number_counts_from_the_start_of_a_large_network(tmp_path):
     path = fleet_file(tmp_path, "[machines]\nweb = 254\n")
-    machines = settings.read_fleet(ipaddress.IPv4Network("10.8.0.0/16"), path)
+    machines = settings.read_fleet(ipaddress.IPv4Network("10.8.0.0/16"), path=path)
     assert machines == (settings.Machine("web", "10.8.0.254"),)
 
 
@@ -138,13 +166,15 @@ def test_machine_number_counts_from_the_start_of_a_large_network(tmp_path):
     "text",
     ["", "machines = 5", "machines = [1]", "[machines", "[machines]\nWeb = 5", "[machines]\nweb = 1",
      "[machines]\nweb = 255", "[machines]\nweb = '5'", "[machines]\nweb = true",
-     "[machines]\na = 5\nb = 5", "[machines]\n'a/b' = 5"],
+     "[machines]\na = 5\nb = 5", "[machines]\n'a/b' = 5", "fleets = 5\n[machines]\na = 5",
+     "[machines]\na = 5\n[fleets]\nx = []", "[machines]\na = 5\n[fleets]\nx = ['b']",
+     "[machines]\na = 5\n[fleets]\nx = 'a'", "[machines]\na = 5\n[fleets]\nx = [[]]"],
 )
 def test_bad_fleet_file_is_refused(tmp_path, text):
     with pytest.raises(LabError, match="fleet.toml"):
-        settings.read_fleet(NETWORK, fleet_file(tmp_path, text))
+        settings.read_fleet(NETWORK, path=fleet_file(tmp_path, text))
 
 
 def test_missing_fleet_file_is_told(tmp_path):
     with pytest.raises(LabError, match="fleet.toml"):
-        settings.read_fleet(NETWORK, tmp_path / "fleet.toml")
+        settings.read_fleet(NETWORK, path=tmp_path / "fleet.toml")
