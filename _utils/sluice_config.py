@@ -2,7 +2,8 @@
 
 import json
 import re
-from dataclasses import dataclass, field
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -16,13 +17,53 @@ VERSION_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}\Z")
 
 
 @dataclass(frozen=True)
+class Tls:
+    """How a connection is encrypted: files of the machine it starts from."""
+
+    ca: str
+    cert: str = ""
+    key: str = ""
+    # Off only for certificates that do not hold the servers' addresses; they must still be signed by `ca`.
+    check_hostname: bool = True
+
+
+@dataclass(frozen=True)
 class RedisServer:
-    """Where the alert keys live."""
+    """One Redis and how to log in to it."""
 
     host: str
     port: int
     username: str = ""
     password: str = field(default="", repr=False)
+    id: str = ""
+    tls: Tls | None = None
+
+    @property
+    def name(self) -> str:
+        """How messages call it: `redis-1 (10.57.0.12:6379)`."""
+        return f"{self.id or 'redis'} ({self.host}:{self.port})"
+
+
+@dataclass(frozen=True)
+class RedisServers:
+    """All declared Redis servers, in the order of the settings, each with the log-in of one user."""
+
+    servers: tuple[RedisServer, ...]
+    # "none": an operator promotes; "sentinel": the Sentinels on the same hosts do.
+    ha: str = "none"
+    sentinel_port: int = 26379
+    # User to password; `servers` are logged in to as the first of them.
+    passwords: Mapping[str, str] = field(default_factory=dict, repr=False)
+
+    def user(self, name: str) -> "RedisServers":
+        """The same servers with the log-in of another user; ConfigError without a password of it."""
+        if not self.passwords.get(name):
+            raise ConfigError(
+                f"There is no password of the Redis user {name} here: give this machine's pillar "
+                f"redis:users:{name}:password, then apply its state."
+            )
+        servers = (replace(one, username=name, password=self.passwords[name]) for one in self.servers)
+        return replace(self, servers=tuple(servers))
 
 
 @dataclass(frozen=True)
@@ -131,6 +172,64 @@ def _settings(raw: dict[str, Any]) -> Settings:
         services={name: _service(name, service) for name, service in raw["services"].items()},
         alert_raisers=str(raw.get("alert_raisers", "N@master")),
     )
+
+
+def redis_servers(raw: Mapping[str, Any]) -> RedisServers:
+    """
+    The servers of a settings file: `{servers: [{id, host, port}], ha, tls, username, password, users}`.
+
+    `users` (name to password) are further log-ins. Raises ValueError, KeyError or TypeError if it is no such
+    thing.
+    """
+    tls, login = _tls(raw.get("tls") or {}), (str(raw.get("username", "")), str(raw.get("password", "")))
+    servers = tuple(
+        RedisServer(str(one["host"]), _port(one["port"]), *login, id=str(one["id"]), tls=tls)
+        for one in raw["servers"]
+    )
+    ha = raw.get("ha", "none")
+    if ha not in ("none", "sentinel"):
+        raise ValueError(f"redis ha {shown(ha)} (want none or sentinel)")
+    if not servers or len({one.id for one in servers}) < len(servers):
+        raise ValueError("redis servers: want at least one, each with an id of its own")
+    port = _port(raw.get("sentinel_port", RedisServers.sentinel_port))
+    return RedisServers(
+        servers, ha, port, {str(name): str(word) for name, word in raw.get("users", {}).items()}
+    )
+
+
+def redis_of_pillar(pillar: Mapping[str, Any], user: str) -> RedisServers:
+    """
+    The servers of the pillar key `redis` (servers: id to host; port, ha, tls, users), logged in to as `user`.
+
+    Raises ConfigError if the pillar is not of that shape or holds no password of the user.
+    """
+    try:
+        port = pillar.get("port", 6379)
+        servers = [{"id": id_, "host": host, "port": port} for id_, host in pillar["servers"].items()]
+        users = {name: found["password"] for name, found in pillar.get("users", {}).items()}
+        made = redis_servers({**pillar, "servers": servers, "users": users})
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise ConfigError(
+            f"pillar redis: {type(error).__name__} {error}. See docs/reference/pillar.md."
+        ) from error
+    return made.user(user)
+
+
+def _tls(raw: Mapping[str, Any]) -> Tls | None:
+    if not raw.get("enabled"):
+        return None
+    if not raw.get("ca"):
+        raise ValueError("redis tls: enabled without ca, the file with the authority's certificate")
+    check = raw.get("check_hostname", True)
+    return Tls(
+        str(raw["ca"]), str(raw.get("cert") or ""), str(raw.get("key") or ""), check_hostname=bool(check)
+    )
+
+
+def _port(raw: object) -> int:
+    if isinstance(raw, bool) or not isinstance(raw, int) or not 1 <= raw <= 65535:
+        raise ValueError(f"port {shown(raw)} (want 1 to 65535)")
+    return raw
 
 
 def _service(name: str, raw: dict[str, Any]) -> Service:

@@ -1,6 +1,8 @@
 """Certificates for tests, signed by an authority of the tests' own."""
 
+import contextlib
 import datetime
+import ipaddress
 import ssl
 
 from cryptography import x509
@@ -23,9 +25,9 @@ class Authority:
         self.path.write_bytes(pem(made.sign(self._key, hashes.SHA256())))
 
     def pair(self, *names, days=90):
-        """Certificate and key, each as PEM."""
+        """Certificate for host names and addresses, and its key, each as PEM."""
         key = ec.generate_private_key(ec.SECP256R1())
-        names = x509.SubjectAlternativeName([x509.DNSName(name) for name in names])
+        names = x509.SubjectAlternativeName([_subject(name) for name in names])
         made = self._built(named("server"), key.public_key(), days).add_extension(names, critical=False)
         return pem(made.sign(self._key, hashes.SHA256())), private(key)
 
@@ -43,6 +45,12 @@ class Authority:
 
     def context(self):
         return ssl.create_default_context(cafile=str(self.path))
+
+
+def _subject(name):
+    with contextlib.suppress(ValueError):
+        return x509.IPAddress(ipaddress.ip_address(name))
+    return x509.DNSName(name)
 
 
 def named(name):
