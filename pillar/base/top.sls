@@ -7,7 +7,10 @@ base:
     - traffic
     - master
     - release
+    - redis
     - secrets.master
+    - secrets.redis_reader
+    - secrets.redis_writer
   # An orchestration compiles its pillar under the master's own id: its host name with _master.
   '*_master':
     - release
@@ -22,7 +25,9 @@ base:
   checkbox:
     - match: nodegroup
     - checkbox
+    - redis
     - secrets.checkbox
+    - secrets.redis_reader
   checkbox_stable:
     - match: nodegroup
     - checkbox.stable
@@ -34,4 +39,5 @@ base:
     - match: nodegroup
     - traffic
     - balancer
+    - redis
     - secrets.balancer

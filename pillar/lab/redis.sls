@@ -1,3 +1,7 @@
 {%- import_yaml "addresses.sls" as fleet %}
 redis:
-  bind: {{ fleet.lab.addresses[opts.id] }}
+  master: redis-1
+  servers:
+    {%- for id, address in fleet.lab.addresses | dictsort if id.startswith("redis-") %}
+    {{ id }}: {{ address }}
+    {%- endfor %}

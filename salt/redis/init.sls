@@ -17,7 +17,7 @@ redis-config:
     - name: /etc/redis/redis.conf
     - source: salt://redis/files/redis.conf
     - template: jinja
-    - context: {{ {"redis": {"bind": redis.bind, "port": redis.port, "maxmemory": redis.maxmemory}} | json }}
+    - context: {{ {"redis": {"bind": redis.bind or redis.servers.get(grains.id, "") ~ " 127.0.0.1", "port": redis.port, "maxmemory": redis.maxmemory}} | json }}
     - user: redis
     - group: redis
     - mode: '0640'

@@ -12,6 +12,17 @@ from states_support import FLEET
 # Every secret of the lab starts so.
 FAKE = "lab-fake-"
 REQUISITES = {"require", "require_in", "watch", "watch_in", "onchanges", "order", "failhard"}
+REDIS_USERS = [
+    "admin",
+    "balancer",
+    "operator",
+    "probe",
+    "reader",
+    "release",
+    "replication",
+    "sentinel",
+    "writer",
+]
 # The keys of pillar/prod that hold no secret yet, by the minion whose role needs them.
 EMPTY = {
     "master": ["release_settings:alert_token", "release_settings:redis:password"],
@@ -21,7 +32,7 @@ EMPTY = {
         "balancer:alert_tokens:master",
         "balancer:redis:password",
     ],
-    "redis-1": [f"redis:users:{name}:password" for name in ("admin", "balancer", "operator", "release")],
+    "redis-1": [f"redis:users:{name}:password" for name in REDIS_USERS],
     "checkbox-1": ["mongodb:users:checkbox:password"],
     "checkbox-2": ["checkbox:env:MAIL_PASSWORD", "checkbox:env:MONGO_PASSWORD"],
     "canary-1": ["checkbox:env:ALERT_TOKEN", "checkbox:env:MAIL_PASSWORD", "checkbox:env:MONGO_PASSWORD"],
