@@ -158,6 +158,7 @@ def test_every_field_of_the_demos_result_is_told():
         "howto/request-rules.md",
         "howto/keep-users-on-a-version.md",
         "howto/run-the-lab.md",
+        "howto/roll-out-with-rules.md",
     ],
 )
 def test_every_message_that_is_explained_is_one_the_code_says(path):
