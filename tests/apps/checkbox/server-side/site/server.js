@@ -1,9 +1,10 @@
 'use strict';
-// Stand-in for checkbox.io's server: same routes, environment and database as the real one, plus /getPic,
-// /health and the header X-Checkbox-Version. version.json names the version and the faults it was built with.
+// Stand-in for checkbox.io's server: same routes, environment and database as the real one, plus /getPic
+// (a feature flag decides what it shows), /health and the header X-Checkbox-Version. version.json names the version and the faults it was built with.
 const express = require('express');
 const studies = require('./studies');
 const database = require('./db');
+const flags = require('./flags').fromEnvironment(['key1']);
 const build = require('./version.json');
 const picture = require('./picture');
 
@@ -35,7 +36,12 @@ app.use((req, res, next) => {
 app.use(express.json({ limit: '1mb' }));
 app.use(express.urlencoded({ extended: false }));
 app.use('/api/study', studies);
-app.get('/getPic', (req, res) => res.type('png').send(picture));
+// Without Redis servers in its environment it has no flags, and always shows the picture.
+app.get('/getPic', (req, res) => {
+  const { value, source, ageSeconds } = flags ? flags.get('key1') : { value: '1' };
+  res.set(flags ? { 'X-Flag-Source': source, 'X-Flag-Age': ageSeconds } : {});
+  return value === '1' ? res.type('png').send(picture) : res.type('text').send('NULL');
+});
 
 const server = app.listen(Number(process.env.APP_PORT || 3002), () => {
   console.log(`checkbox ${build.version} listens on ${server.address().port}`);
@@ -44,6 +50,7 @@ const server = app.listen(Number(process.env.APP_PORT || 3002), () => {
 server.keepAliveTimeout = 90000;
 
 process.on('SIGTERM', () => {
+  flags?.close();
   server.close(() => database.close().finally(() => process.exit(0)));
   setTimeout(() => server.closeIdleConnections(), 100);
 });
