@@ -27,11 +27,11 @@ def evaluate(flag: Flag, value: str | None, context: Context, now: float, servin
     answer = flag.fixed.get(value)
     if answer is not None:
         return answer
-    if value is None or flag.decide is None or not (value == "1" or value in flag.forced):
+    if flag.decide is None or not (value == "1" or value in flag.forced):
         return flag.unreadable
     try:
         answer = flag.decide(context, now, serving)
-    except Exception:  # What is no mapping, or whose values do not even compare: in doubt off.
+    except Exception:  # No mapping, or a key that cannot be written as UTF-8: in doubt off.
         return flag.invalid
     # A value that names a variant changes which one is served, not to whom.
     return answer if value == "1" or answer.variant == OFF else flag.forced[value][answer.reason]

@@ -65,7 +65,7 @@ class Flag:
     expires: date | None
     variants: Mapping[str, Any]
     fixed: Mapping[str | None, Answer] = field(repr=False)
-    forced: Mapping[str, Mapping[str, Answer]] = field(repr=False)
+    forced: Mapping[str | None, Mapping[str, Answer]] = field(repr=False)
     unreadable: Answer = field(repr=False)
     invalid: Answer = field(repr=False)
     decide: Decide | None = field(repr=False)

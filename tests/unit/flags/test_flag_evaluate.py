@@ -119,6 +119,14 @@ def test_who_is_outside_a_percentage_is_asked_by_the_next_entry():
     assert asked(document, context={"targetingKey": LATE}) == Answer("#00f", "blue", "TARGETING_MATCH")
 
 
+@pytest.mark.parametrize(("share", "value"), [(1.105, False), (1.106, True)])
+def test_a_share_of_so_many_buckets_has_the_first_of_them(share, value):
+    begun = {"from": "2026-01-01T00:00Z", "until": "2026-02-01T00:00Z", "last": share}
+    split = [{"serve": "on", "percentage": share}, {"serve": "off", "percentage": 100 - share}]
+    for entry in ({"percentage": share}, {"ramp": begun}, {"split": split}):
+        assert asked(rules(entry), context={"targetingKey": EARLY}).value is value
+
+
 def test_the_default_is_for_whom_no_entry_takes():
     document = rules({"if": {"attribute": "a", "equals": 1}, "serve": "off"}, default="on")
     assert asked(document, context={"a": 2}) == Answer(True, "on", "DEFAULT")
@@ -276,9 +284,9 @@ class Hostile:
     __hash__ = None
 
 
-@pytest.mark.parametrize("context", [None, 5, "text", [], Hostile()])
-def test_a_context_that_is_none_is_off_and_an_error(context):
-    flag = parse("cart", rules({"if": {"attribute": "a", "equals": 1}}, default="on"))
+@pytest.mark.parametrize("context", [None, 5, "text", [], Hostile(), {"targetingKey": "half a \ud800 pair"}])
+def test_a_context_that_cannot_be_read_is_off_and_an_error(context):
+    flag = parse("cart", rules({"percentage": 99}, default="on"))
     assert evaluate(flag, "1", context, NOON, ()) == Answer(False, "off", "ERROR", "INVALID_CONTEXT")
 
 

@@ -314,7 +314,8 @@ def test_a_document_is_as_long_as_what_redis_will_hold():
     fitting = rules(deny=keys[:4000])
     parse("cart", load("cart", json.dumps(fitting)))
     assert "too large, want at most 65536 bytes" in str(refused(rules(deny=keys)))
-    # As many characters, but each six bytes of JSON.
+    # What takes more room as JSON than it has characters.
+    assert "too large" in str(refused({"variants": {"off": {"a": [[]] * 20_000}}}))
     assert "too large" in str(refused(rules(deny=["ю" * 1000] * 20)))
 
 
