@@ -28,19 +28,12 @@ from tests.support.ports import free_port
 REPO = Path(__file__).resolve().parents[2]
 # What Sentinel calls the one master it watches; so does salt/redis.
 MASTER_NAME = "sluice"
-# Users and what they may, until salt/redis/defaults.yaml has a line of its own for them.
-RULES = {
+# What the users may at a Sentinel, which has a list of its own: ask it for the master.
+SENTINEL_RULES = {
     "admin": "~* &* +@all",
-    "operator": "~* &* +@read +@write +@pubsub +@connection +@transaction -@dangerous +info +keys +role",
-    "writer": "~* &* +@read +@write +@transaction +@connection +@pubsub +info +role +wait +keys",
-    "reader": "%R~* &* +@read +@connection +@pubsub +info +role -@dangerous +info +role",
-    "balancer": "~sluice:alert:* ~sluice:canary:* %R~sluice:term &* +@all -@admin -@dangerous +info +role",
-    "release": "~sluice:alert:* %R~sluice:term +get +set +del +exists +mget +ping +hello +role +info",
-    "replication": "+psync +replconf +ping",
-    "probe": "+ping +info +role",
-    "sentinel": "allchannels +multi +slaveof +ping +exec +subscribe +config|rewrite +role +publish +info "
-    "+client|setname +client|kill +script|kill",
+    "sentinel": "&__sentinel__:hello +ping +publish +sentinel|is-master-down-by-addr +client|setname",
 }
+SENTINEL_RULE = "resetchannels +ping +sentinel|get-master-addr-by-name +client|setname"
 START_SECONDS = 10.0
 
 
@@ -74,8 +67,12 @@ class Process:
             with (self.folder / f"{self.config.stem}.out").open("ab") as out:
                 self.process = subprocess.Popen(words, stdout=out, stderr=out, cwd=self.folder)
 
-    def send(self, number):
-        self.process.send_signal(number)
+    def pause(self):
+        """It hangs: it takes connections and says nothing."""
+        self.process.send_signal(signal.SIGSTOP)
+
+    def resume(self):
+        self.process.send_signal(signal.SIGCONT)
 
     def stop(self, number=signal.SIGKILL):
         """End it at once, as a machine dies; with SIGTERM as an operator stops it."""
@@ -139,6 +136,7 @@ class RedisFleet:
         self.wait_linked()
         for id_, sentinel in self.sentinels.items():
             sentinel.config.write_text("\n".join(self._sentinel_lines(id_)) + "\n")
+            (sentinel.folder / "sentinel.acl").write_text("\n".join(_users(_sentinel_rules())) + "\n")
             sentinel.start()
         if self.sentinels:
             wait_for(self._sentinels_agree, START_SECONDS, "Sentinels that know each other and the replicas")
@@ -169,6 +167,8 @@ class RedisFleet:
         yield from (f"bind {self.hosts[id_]}", f"dir {self.folder / id_}", "logfile sentinel.log")
         yield from (*self._port_lines(self.sentinel_port), f"sentinel announce-ip {self.hosts[id_]}")
         yield f"sentinel announce-port {self.sentinel_port}"
+        yield f"aclfile {self.folder / id_ / 'sentinel.acl'}"
+        yield from ("sentinel sentinel-user sentinel", f"sentinel sentinel-pass {password('sentinel')}")
         yield f"sentinel monitor {MASTER_NAME} {self.hosts['redis-1']} {self.port} {quorum}"
         yield f"sentinel auth-user {MASTER_NAME} sentinel"
         yield f"sentinel auth-pass {MASTER_NAME} {password('sentinel')}"
@@ -198,9 +198,9 @@ class RedisFleet:
         with sluice_redis.Redis(self.server(id_, user), timeout) as redis:
             return redis.call(*words)
 
-    def sentinel_call(self, id_, *words, timeout=2.0):
+    def sentinel_call(self, id_, *words, user="admin", timeout=2.0):
         """The reply of the Sentinel beside a server."""
-        with sluice_redis.Redis(self.server(id_, user=None, port=self.sentinel_port), timeout) as redis:
+        with sluice_redis.Redis(self.server(id_, user, port=self.sentinel_port), timeout) as redis:
             return redis.call(*words)
 
     def settings(self, user="release"):
@@ -257,11 +257,11 @@ class RedisFleet:
                 group[id_].stop()
 
     def pause(self, id_):
-        """The server hangs: it takes connections and says nothing. Its Sentinel goes on."""
-        self.servers[id_].send(signal.SIGSTOP)
+        """The server hangs. Its Sentinel goes on."""
+        self.servers[id_].pause()
 
     def resume(self, id_):
-        self.servers[id_].send(signal.SIGCONT)
+        self.servers[id_].resume()
 
     def restart(self, id_):
         """Start what was killed, with the configuration it had then."""
@@ -272,8 +272,11 @@ class RedisFleet:
 
 
 def _rules():
-    defaults = yaml.safe_load((REPO / "salt/redis/defaults.yaml").read_text())
-    return RULES | defaults.get("rules", {})
+    return yaml.safe_load((REPO / "salt/redis/defaults.yaml").read_text())["rules"]
+
+
+def _sentinel_rules():
+    return {name: SENTINEL_RULES.get(name, SENTINEL_RULE) for name in _rules()}
 
 
 def _users(rules):
