@@ -18,7 +18,8 @@ def copied(directory):
     (directory / "requirements").mkdir()
     shutil.copy(ROOT / "requirements/build.lock", directory / "requirements")
     skipped = shutil.ignore_patterns("__pycache__")
-    shutil.copytree(ROOT / "balancer", directory / "balancer", ignore=skipped)
+    for name in ("balancer", "flags", "_utils"):
+        shutil.copytree(ROOT / name, directory / name, ignore=skipped)
     return directory
 
 

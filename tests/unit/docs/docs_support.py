@@ -6,7 +6,7 @@ from pathlib import Path
 
 REPO = Path(__file__).resolve().parents[3]
 PAGES = [REPO / "README.md", REPO / "CHANGELOG.md", *sorted((REPO / "docs").rglob("*.md"))]
-CODE = ["balancer", "lab", "_engines", "_modules", "_pillar", "_runners", "_states", "_utils"]
+CODE = ["balancer", "flags", "lab", "_engines", "_modules", "_pillar", "_runners", "_states", "_utils"]
 TEXTS = ["conf", "pillar", "reactor", "salt"]
 
 

@@ -1,0 +1,45 @@
+"""Fleets of Redis and flag services that end with the tests that wanted them."""
+
+import itertools
+
+import pytest
+
+from tests.support.flag_service import FlagService
+from tests.support.redis_fleet import RedisFleet
+
+
+@pytest.fixture(scope="module")
+def shared_fleet(tmp_path_factory):
+    """A master and two replicas that nobody harms."""
+    with RedisFleet(tmp_path_factory.mktemp("redis") / "fleet") as fleet:
+        yield fleet
+
+
+@pytest.fixture(scope="module")
+def shared(shared_fleet, tmp_path_factory):
+    """A flag service that nobody harms; `shared.fleet` is its Redis."""
+    service = FlagService(tmp_path_factory.mktemp("flags"), shared_fleet).start()
+    service.fleet = shared_fleet
+    yield service
+    service.stop()
+
+
+@pytest.fixture
+def fleet(tmp_path):
+    with RedisFleet(tmp_path / "redis") as made:
+        yield made
+
+
+@pytest.fixture
+def flags(tmp_path):
+    """Makes flag services: flags(fleet, nearest=..., **settings)."""
+    made = []
+    numbers = itertools.count()
+
+    def make(fleet, start=True, **settings):
+        made.append(FlagService(tmp_path / f"flags-{next(numbers)}", fleet, **settings))
+        return made[-1].start() if start else made[-1]
+
+    yield make
+    for one in made:
+        one.stop()
