@@ -39,13 +39,14 @@ def status():
 
         salt 'lb-*' balancer.status
 
-    Returns a dict: `config` (sha256, loaded_at, error), `workers` (int), `redis` (`connected`, `disconnected`
-    or `off`) and `services`: name to `alert` (None or reason, by, at, door), `monitor` (state and
-    what it said), `affinity` (None or the release that users keep their tracks for), `lease` (None or
-    weights, by, since, until, seconds_left) and `tracks`: name to `weight_declared`,
-    `weight_leased` (None without a lease) and `weight_effective` (percent), `min_available` (how
-    many backends a drain must leave up) and `backends`: id to address, state (`up`, `down`, `drained`,
-    `ejected`), in_flight, health, ejected (None or until, reason, times) and ejections.
+    Returns a dict: `config` (sha256, loaded_at, error), `workers` (int), `redis` (`connected`,
+    `disconnected` or `off`), `redis_servers` (id to role, term, reads, writes, error) and `services`:
+    name to `alert` (None or reason, by, at, door), `monitor` (state and what it said), `affinity` (None
+    or the release that users keep their tracks for), `lease` (None or weights, by, since, until,
+    seconds_left) and `tracks`: name to `weight_declared`, `weight_leased` (None without a lease) and
+    `weight_effective` (percent), `min_available` (how many backends a drain must leave up) and
+    `backends`: id to address, state (`up`, `down`, `drained`, `ejected`), in_flight, health, ejected
+    (None or until, reason, times) and ejections.
 
     Raises CommandExecutionError if the balancer does not answer.
     """

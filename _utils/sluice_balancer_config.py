@@ -50,7 +50,7 @@ def build(
     The balancer's file.
 
     settings
-        The pillar `balancer`, defaults merged in.
+        The pillar `balancer`, defaults merged in, and as `redis` the pillar of that name if there is one.
     traffic
         The pillar `traffic`: service to track to weight in percent.
     backends
@@ -76,10 +76,25 @@ def build(
     }
     if settings.get("limits"):
         config["limits"] = settings["limits"]
-    redis = settings.get("redis") or {}
-    if redis.get("host"):
-        config["redis"] = {key: redis[key] for key in ("host", "port", "username", "password_file")}
+    if settings.get("redis"):
+        config["redis"] = redis(settings["redis"], settings["redis_password_file"])
     return config
+
+
+def redis(told: object, password_file: str) -> dict[str, Any]:
+    """The servers of the pillar `redis`, for the user `balancer`; its `ca` is a file, if they speak TLS."""
+    pillar = table(told, "pillar redis", "servers and the like")
+    servers = table(pillar.get("servers"), "pillar redis:servers", "an address for each id")
+    port = pillar.get("port", 6379)
+    sentinel = table(pillar.get("sentinel") or {}, "pillar redis:sentinel", "port and the like")
+    return {
+        "servers": [{"id": id_, "host": host, "port": port} for id_, host in sorted(servers.items())],
+        "ha": pillar.get("ha", "none"),
+        "sentinel_port": sentinel.get("port", 26379),
+        **({"tls": {"ca": pillar["ca"]}} if "ca" in pillar else {}),
+        "username": "balancer",
+        "password_file": password_file,
+    }
 
 
 def _admin(settings: Mapping[str, Any]) -> dict[str, Any]:

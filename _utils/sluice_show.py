@@ -21,12 +21,17 @@ def head(status: Told) -> Iterator[str]:
     facts = [
         f"version {own['version']}" if "version" in own else "",
         f"{workers} worker{'' if workers == 1 else 's'}",
-        f"Redis {status.get('redis')}",
+        f"Redis {status.get('redis')}{_server(status.get('redis_servers', {}))}",
         f"file of {config.get('loaded_at')}",
     ]
     yield f"{own.get('host', 'balancer')}: {', '.join(filter(None, facts))}"
     if config.get("error"):
         yield f"FILE REFUSED, the last good one is in force: {config['error']}"
+
+
+def _server(servers: Told) -> str:
+    """Which of them alerts are read from."""
+    return "".join(f" ({name})" for name in sorted(servers) if servers[name].get("reads"))
 
 
 def service(name: str, told: Told) -> Iterator[str]:

@@ -12,6 +12,7 @@ from pathlib import Path
 from balancer.limitsfile import LimitSettings, read_limits
 from balancer.listeners import Listener, listeners_of
 from balancer.reader import Address, ConfigError, Reader
+from balancer.redisfile import RedisSettings, read_redis
 from balancer.services import Service, read_services
 
 # Each worker chooses tracks by itself and is off by less than one request, so all of them together by less
@@ -19,16 +20,6 @@ from balancer.services import Service, read_services
 MAX_WORKERS = 10
 # As browsers send it: small letters, and no dot at the end.
 HOST = re.compile(r"(?!.{254})[a-z0-9]([a-z0-9-]*[a-z0-9])?(\.[a-z0-9]([a-z0-9-]*[a-z0-9])?)*")
-
-
-@dataclass(frozen=True)
-class RedisServer:
-    """The Redis that holds the alert keys."""
-
-    host: str
-    port: int
-    username: str
-    password_file: Path | None
 
 
 @dataclass(frozen=True)
@@ -44,7 +35,7 @@ class Config:
     admin_hosts: frozenset[str]
     alert_listen: Address | None
     alert_tokens_file: Path | None
-    redis: RedisServer | None
+    redis: RedisSettings | None
     state_dir: Path
     access_log: Path | None
     services: dict[str, Service]
@@ -89,7 +80,7 @@ def parse(raw: bytes) -> Config:
         admin_hosts=_names(read, admin.get("hosts", []), "$.admin.hosts"),
         alert_listen=read.address(alert.get("listen"), "$.alert.listen") if alert else None,
         alert_tokens_file=read.file(alert.get("tokens_file"), "$.alert.tokens_file") if alert else None,
-        redis=_redis(read, top["redis"]) if "redis" in top else None,
+        redis=read_redis(read, top["redis"]) if "redis" in top else None,
         state_dir=read.file(top.get("state_dir"), "$.state_dir"),
         access_log=read.file(top["access_log"], "$.access_log") if "access_log" in top else None,
         services=read_services(read, top.get("services")),
@@ -127,14 +118,3 @@ def _names(read: Reader, told: object, path: str) -> frozenset[str]:
     if names is not told:
         read.wrong(path, told, "a list of host names")
     return frozenset(read.text(name, path, "host names in small letters", HOST.fullmatch) for name in names)
-
-
-def _redis(read: Reader, told: object) -> RedisServer:
-    table = read.table(told, "$.redis", {"host", "port", "username", "password_file"})
-    password = table.get("password_file")
-    return RedisServer(
-        host=read.text(table.get("host"), "$.redis.host", "a host", lambda text: 0 < len(text) < 254),
-        port=read.whole(table.get("port", 6379), "$.redis.port", 1, 65535),
-        username=read.text(table.get("username", "default"), "$.redis.username", "a name", bool),
-        password_file=read.file(password, "$.redis.password_file") if password is not None else None,
-    )

@@ -182,7 +182,26 @@ def condition(status: dict[str, Any], counters: dict[str, Any], supervisor: Supe
     for door, count in supervisor.failures.counts.items():
         failures.add_metric([door], count)
     numbers = [up, flying, ejections, retries, refusals, away, reloads, failures]
-    return [declared, effective, lease, alert, monitor, *numbers, refused, workers, *tls(status, counters)]
+    found = [declared, effective, lease, alert, monitor, *numbers, refused, workers]
+    return [*found, *tls(status, counters), *redis(status, supervisor)]
+
+
+def redis(status: dict[str, Any], supervisor: Supervisor) -> list[Metric]:
+    """Which servers answer, what each is used for, and what went wrong."""
+    up = GaugeMetricFamily("sluice_redis_up", "1 if the server answers.", labels=["server"])
+    used = GaugeMetricFamily(
+        "sluice_redis_used",
+        "1 for the server that alerts are read from, and for the one that they are written to.",
+        labels=["server", "use"],
+    )
+    failures = CounterMetricFamily("sluice_redis_failures", "What went wrong with Redis.", labels=["what"])
+    for server, told in status["redis_servers"].items():
+        up.add_metric([server], 1 if told["role"] else 0)
+        for use in ("reads", "writes"):
+            used.add_metric([server, use], 1 if told[use] else 0)
+    for what, count in supervisor.redis.failures().items():
+        failures.add_metric([what], count)
+    return [up, used, failures]
 
 
 def tls(status: dict[str, Any], counters: dict[str, Any]) -> list[Metric]:

@@ -115,6 +115,15 @@ SCHEMAS: Json = {
             "tracks": by_name(ref("Track")),
         }
     ),
+    "RedisServer": record(
+        {
+            "role": or_null({"enum": ["master", "replica"]}),
+            "term": or_null(COUNT),
+            "reads": YES_NO,
+            "writes": YES_NO,
+            "error": or_null(TEXT),
+        }
+    ),
     "Status": record(
         {
             "balancer": record(
@@ -123,6 +132,7 @@ SCHEMAS: Json = {
             "config": record({"sha256": TEXT, "loaded_at": TIME, "error": or_null(TEXT)}),
             "workers": COUNT,
             "redis": {"enum": ["connected", "disconnected", "off"]},
+            "redis_servers": by_name(ref("RedisServer")),
             "services": by_name(ref("Service")),
         }
     ),

@@ -43,15 +43,10 @@ class Status:
             "balancer": self.who_am_i(),
             "config": told,
             "workers": self._truth.workers.count,
-            "redis": self._redis(),
+            "redis": self._truth.redis.state,
+            "redis_servers": self._truth.redis.servers(),
             "services": services,
         }
-
-    def _redis(self) -> str:
-        door = self._truth.redis
-        if door is None:
-            return "off"
-        return "connected" if door.connected else "disconnected"
 
     def who_am_i(self) -> dict[str, Any]:
         """Which balancer this is, and its clock: what an operator looks at must be what he means."""

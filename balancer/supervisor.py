@@ -6,7 +6,6 @@ import asyncio
 import logging
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from balancer import affinitykeys, alerts, config
 from balancer.affinitykeys import Keys
@@ -23,14 +22,12 @@ from balancer.history import History
 from balancer.leasing import Leasing
 from balancer.monitor import Monitor
 from balancer.reader import ConfigError
+from balancer.redistalk import RedisTalk
 from balancer.services import Service
 from balancer.sockets import Sockets
 from balancer.status import Status
 from balancer.tokens import TokenError, Tokens, read_bytes
 from balancer.workers import Workers
-
-if TYPE_CHECKING:
-    from balancer.redisdoor import RedisDoor
 
 log = logging.getLogger(__name__)
 
@@ -78,7 +75,7 @@ class Supervisor:
         self.monitor = Monitor()
         self.history = History()
         self.failures = Failures()
-        self.redis: RedisDoor | None = None
+        self.redis = RedisTalk(self)
         self.certificates = Certificates(loaded.services)
         kept = (*tokens.raw_at_start, *self.keys.raw_at_start)
         raw = loaded.raw if error is None else read_bytes(path)
@@ -100,15 +97,7 @@ class Supervisor:
         await self.workers.begin(self.table())
         self.comebacks.begin()
         await self.push()
-        if self.config.redis is not None:
-            # Not at the top: it takes longer to load than all the rest, and users are served by now.
-            from balancer.redisdoor import RedisDoor
-
-            self.redis = RedisDoor(self.config.redis, lambda: sorted(self.config.services), self._from_redis)
-            for service, alert in self.state.alerts.items():
-                if service in self.config.services:
-                    self.redis.tell(service, alert)
-            self._tasks.append(asyncio.ensure_future(self.redis.run()))
+        self.redis.open()
         self._tasks.append(asyncio.ensure_future(self._watch_file()))
         self._tasks.append(asyncio.ensure_future(self._collect()))
 
@@ -117,6 +106,7 @@ class Supervisor:
         await self.workers.stop(self.config.listeners, wait)
         for task in self._tasks:
             task.cancel()
+        self.redis.close()
         self.checks.stop()
 
     # The table that workers work by.
@@ -200,6 +190,7 @@ class Supervisor:
         pairs = self.certificates.pairs
         await self.workers.apply(self.table())
         self.certificates.in_force = pairs
+        self.redis.write_soon()
 
     # Alerts.
 
@@ -215,8 +206,7 @@ class Supervisor:
             standing = self.state.alerts[service] = alert
             self.state.unsaved = True
             log.warning("alert for %s by %s through %s: %s", service, alert.by, alert.door, alert.reason)
-            if self.redis is not None and alert.door != "redis":
-                self.redis.tell(service, alert)
+            self.redis.write_soon()
             await self.push()
         else:
             # Whoever raised it may still be at it.
@@ -225,7 +215,8 @@ class Supervisor:
             self.state.save()
         return standing
 
-    async def _from_redis(self, service: str, alert: Alert) -> None:
+    async def alert_from_redis(self, service: str, alert: Alert) -> None:
+        """An alert key is there."""
         if service in self.config.services:
             await self._raise_unasked(service, alert)
 
@@ -249,8 +240,6 @@ class Supervisor:
                 raise
             self.monitor.start_anew(service)
             log.warning("alert for %s cleared by %s", service, by)
-        if self.redis is not None:
-            self.redis.forget(service)
         await self.push()
         return cleared
 
@@ -312,7 +301,10 @@ class Supervisor:
     async def _take_over(self, fresh: Config) -> None:
         self.ejecting.forget_moved(fresh)
         self.leasing.follow(fresh)
+        other_redis = fresh.redis != self.config.redis
         self.config = fresh
+        if other_redis:
+            self.redis.open()
         self.comebacks.keep(
             {
                 (service.name, track, backend)
@@ -408,7 +400,6 @@ def fixed(loaded: Config) -> dict[str, object]:
         "$.admin.token_file": loaded.admin_token_file,
         "$.alert.listen": loaded.alert_listen,
         "$.alert.tokens_file": loaded.alert_tokens_file,
-        "$.redis": loaded.redis,
         "$.state_dir": loaded.state_dir,
         "$.access_log": loaded.access_log,
     }

@@ -144,7 +144,8 @@ function show() {
   document.title = `${alerts(status)}${own.host} – Balancer`;
   say($("host"), own.host);
   const workers = `${status.workers} ${status.workers === 1 ? "worker" : "workers"}`;
-  const redis = status.redis === "off" ? "no Redis" : `Redis ${status.redis}`;
+  const reads = Object.keys(status.redis_servers).filter((id) => status.redis_servers[id].reads);
+  const redis = status.redis === "off" ? "no Redis" : ["Redis", status.redis, ...reads].join(" ");
   say($("facts"), `Sluice ${own.version} · ${workers} · ${redis} · file in force for ${since(status.config.loaded_at)}`);
   banner($("config-error"), status.config.error && `The latest file is refused, the last good one is in force. ${status.config.error}`);
   banner($("redis-error"), status.redis === "disconnected" && "Redis cannot be reached: alerts raised elsewhere do not come in that way.");

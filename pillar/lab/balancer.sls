@@ -1,8 +1,6 @@
 {%- import_yaml "addresses.sls" as fleet %}
 balancer:
   backend_network: {{ fleet.lab.network }}
-  redis:
-    host: {{ fleet.lab.addresses["redis-1"] }}
   services:
     checkbox:
       listen: 0.0.0.0:80

@@ -1,8 +1,6 @@
 # EXAMPLE: write your own network and addresses.
 balancer:
   backend_network: 10.20.0.0/16
-  redis:
-    host: 10.20.0.12
   services:
     checkbox:
       listen: 0.0.0.0:80

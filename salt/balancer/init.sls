@@ -2,8 +2,15 @@
 {%- from "balancer/map.jinja" import balancer with context %}
 {%- from "secrets.jinja" import required %}
 {%- set home = "/opt/sluice/balancer" %}
-{%- set redis = balancer.redis %}
-{%- set settings = dict(balancer, redis={"host": redis.host, "port": redis.port, "username": redis.username, "password_file": redis.password_file}) %}
+{%- set told = salt["pillar.get"]("redis", {}) %}
+{%- set redis = {} %}
+{%- for key in ("servers", "port", "ha", "sentinel") if key in told %}{% do redis.update({key: told[key]}) %}{% endfor %}
+{%- set redis_password = salt["pillar.get"]("redis:users:balancer:password", "") %}
+{#- Whose certificates of Redis to believe: the file that pillar names, or one with what pillar has. #}
+{%- set redis_ca = salt["pillar.get"]("redis:tls:ca", "") | string if salt["pillar.get"]("redis:tls:enabled") else "" %}
+{%- set is_pem = redis_ca.startswith("-----BEGIN") %}
+{%- if redis_ca %}{% do redis.update(ca=balancer.redis_ca_file if is_pem else redis_ca) %}{% endif %}
+{%- set settings = dict(balancer, redis=redis) %}
 {%- do settings.pop("admin_token") %}
 {%- do settings.pop("alert_tokens") %}
 {%- do settings.pop("affinity_secret") %}
@@ -17,9 +24,13 @@
 {%- endfor %}
 
 {%- set secrets = {"balancer:admin_token": balancer.admin_token} %}
-{%- if redis.host %}{% do secrets.update({"balancer:redis:password": redis.password}) %}{% endif %}
 {%- for host, token in balancer.alert_tokens | dictsort %}{% do secrets.update({"balancer:alert_tokens:" ~ host: token}) %}{% endfor %}
-{%- set files = [("admin-token", balancer.admin_token_file, balancer.admin_token), ("redis-password", redis.password_file, redis.password), ("alert-tokens", balancer.alert_tokens_file, balancer.alert_tokens | json)] %}
+{%- set files = [("admin-token", balancer.admin_token_file, balancer.admin_token), ("alert-tokens", balancer.alert_tokens_file, balancer.alert_tokens | json)] %}
+{%- if redis %}
+{%- do secrets.update({"redis:users:balancer:password": redis_password}) %}
+{%- do files.append(("redis-password", balancer.redis_password_file, redis_password)) %}
+{%- if is_pem %}{% do files.append(("redis-ca", balancer.redis_ca_file, redis_ca)) %}{% endif %}
+{%- endif %}
 {%- if balancer.services.values() | selectattr("affinity", "defined") | list %}
 {%- do secrets.update({"balancer:affinity_secret": balancer.affinity_secret}) %}
 {%- do files.append(("affinity-secret", balancer.affinity_secret_file, balancer.affinity_secret)) %}

@@ -5,5 +5,6 @@ balancer:
     master: lab-fake-alert-master
     canary-1: lab-fake-alert-canary-1
     monitor: lab-fake-alert-monitor
-  redis:
-    password: lab-fake-redis-balancer
+redis:
+  users:
+    balancer: {password: lab-fake-redis-balancer}

@@ -6,5 +6,6 @@ balancer:
   alert_tokens:           # who may raise an alert at a balancer: host id -> token
     master: ''
     canary-1: ''
-  redis:
-    password: ''
+redis:
+  users:
+    balancer: {password: ''}

@@ -33,8 +33,7 @@ class RedisServer:
     def settings(self):
         """What the balancer's file says of it."""
         return {
-            "host": "127.0.0.1",
-            "port": self.port,
+            "servers": [{"id": "redis-1", "host": "127.0.0.1", "port": self.port}],
             "username": "balancer",
             "password_file": str(self.directory / "password"),
         }

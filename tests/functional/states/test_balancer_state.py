@@ -23,7 +23,8 @@ SETTINGS = {
     "state_dir": "/var/lib/sluice/balancer",
     "access_log": "/var/log/sluice/access.log",
     "backend_network": "10.57.0.0/24",
-    "redis": {"host": "10.57.0.12", "port": 6379, "username": "balancer", "password_file": "/etc/sluice/r"},
+    "redis": {"servers": {"redis-1": "10.57.0.12", "redis-2": "10.57.0.14"}},
+    "redis_password_file": "/etc/sluice/r",
     "services": {
         "checkbox": {
             "listen": "0.0.0.0:80",
@@ -109,9 +110,33 @@ def test_file_holds_what_pillar_and_mine_say(configure, path):
         "canary": {"canary-1": "10.57.0.31:80"},
     }
     assert told["services"]["checkbox"]["health"]["path"] == "/health"
-    assert told["redis"]["password_file"] == "/etc/sluice/r"
+    assert told["redis"] == {
+        "servers": [
+            {"id": "redis-1", "host": "10.57.0.12", "port": 6379},
+            {"id": "redis-2", "host": "10.57.0.14", "port": 6379},
+        ],
+        "ha": "none",
+        "sentinel_port": 26379,
+        "username": "balancer",
+        "password_file": "/etc/sluice/r",
+    }
     assert ret["changes"]["checkbox"]["old"] is None
     assert path.stat().st_mode & 0o777 == 0o640
+
+
+def test_file_holds_how_redis_is_reached(configure, path):
+    told = {"port": 6380, "ha": "sentinel", "sentinel": {"port": 26380}, "ca": "/etc/sluice/redis-ca.pem"}
+    ret = configure(redis=SETTINGS["redis"] | told)
+    assert ret["result"] is True, ret
+    written = json.loads(path.read_text())["redis"]
+    assert {server["port"] for server in written["servers"]} == {6380}
+    assert (written["ha"], written["sentinel_port"]) == ("sentinel", 26380)
+    assert written["tls"] == {"ca": "/etc/sluice/redis-ca.pem"}
+
+
+def test_file_has_no_redis_without_its_pillar(configure, path):
+    assert configure(redis={})["result"] is True
+    assert "redis" not in json.loads(path.read_text())
 
 
 @pytest.mark.parametrize(
@@ -263,7 +288,8 @@ def test_weights_of_no_service_are_refused(configure):
         ({"services": {"checkbox": SERVICE | {"health": "/x"}}}, "checkbox:health is '/x'"),
         ({"services": {"checkbox": SERVICE | {"min_available": 1}}}, "checkbox:min_available is 1: want"),
         ({"backend_network": "10.57.0.1/24"}, "balancer:backend_network: 10.57.0.1/24 has host bits set"),
-        ({"redis": {"host": "10.57.0.12"}}, "pillar balancer: KeyError 'port'"),
+        ({"redis": {"host": "10.57.0.12"}}, "pillar redis:servers is None: want an address for each id"),
+        ({"redis": {"servers": ["redis-1"]}}, "pillar redis:servers is ['redis-1']"),
     ],
 )
 def test_settings_that_cannot_be_used_are_named(configure, changed, said):

@@ -30,7 +30,7 @@ EMPTY = {
         "balancer:admin_token",
         "balancer:alert_tokens:canary-1",
         "balancer:alert_tokens:master",
-        "balancer:redis:password",
+        "redis:users:balancer:password",
     ],
     "redis-1": [f"redis:users:{name}:password" for name in REDIS_USERS],
     "checkbox-1": ["mongodb:users:checkbox:password"],

@@ -14,7 +14,17 @@ GOOD = {
     "workers": 2,
     "admin": {"listen": "127.0.0.1:9901", "token_file": "/etc/sluice/admin.token"},
     "alert": {"listen": "[::1]:9902", "tokens_file": "/etc/sluice/alert.tokens.json"},
-    "redis": {"host": "redis-1", "port": 6380, "username": "balancer", "password_file": "/etc/sluice/redis"},
+    "redis": {
+        "servers": [
+            {"id": "redis-1", "host": "10.0.0.12", "port": 6380},
+            {"id": "redis-2", "host": "redis-2.example"},
+        ],
+        "ha": "sentinel",
+        "sentinel_port": 26380,
+        "tls": {"ca": "/etc/sluice/redis-ca.pem"},
+        "username": "balancer",
+        "password_file": "/etc/sluice/redis",
+    },
     "state_dir": "/var/lib/sluice",
     "access_log": "/var/log/sluice/access.log",
     "services": {
@@ -59,7 +69,11 @@ def test_a_good_file_becomes_settings():
     assert found.workers == 2
     assert found.admin_listen == Address("127.0.0.1", 9901)
     assert found.alert_listen == Address("::1", 9902)
-    assert found.redis.port == 6380
+    first, second = found.redis.servers
+    assert (first.id, first.host, first.port) == ("redis-1", "10.0.0.12", 6380)
+    assert (second.id, second.host, second.port) == ("redis-2", "redis-2.example", 6379)
+    assert (found.redis.ha, found.redis.sentinel_port) == ("sentinel", 26380)
+    assert (found.redis.ca, found.redis.username) == (Path("/etc/sluice/redis-ca.pem"), "balancer")
     assert found.state_dir == Path("/var/lib/sluice")
     shop = found.services["shop"]
     assert shop.weights == {"stable": 70.0, "canary": 30.0}
@@ -85,7 +99,8 @@ TRACKS = "want one of canary, stable"
 PERCENT = "want a number, 0 to 100"
 ADDRESS = "want an IP address and a port, like 10.0.0.1:80"
 PATH = "want a path like /health"
-REDIS_KEYS = "want one of host, password_file, port, username"
+REDIS_KEYS = "want one of ha, password_file, sentinel_port, servers, tls, username"
+SERVERS = "want a list of 1 to 16 servers, each with id, host and port"
 TOP_KEYS = "want one of access_log, admin, alert, limits, redis, services, state_dir, workers"
 
 
@@ -100,8 +115,14 @@ TOP_KEYS = "want one of access_log, admin, alert, limits, redis, services, state
         ("admin.listen", None, f"is null, {ADDRESS}"),
         ("admin.token_file", "token", 'is "token", want an absolute path'),
         ("alert.tokens_file", None, "is null, want an absolute path"),
-        ("redis.port", 0, "is 0, want a whole number, 1 to 65535"),
-        ("redis.host", "", 'is "", want a host'),
+        ("redis.servers", None, f"is null, {SERVERS}"),
+        ("redis.servers", [], f"is [], {SERVERS}"),
+        ("redis.servers", {"redis-1": "10.0.0.12"}, f'is {{"redis-1": "10.0.0.12"}}, {SERVERS}'),
+        ("redis.ha", "both", 'is "both", want "none" or "sentinel"'),
+        ("redis.sentinel_port", 0, "is 0, want a whole number, 1 to 65535"),
+        ("redis.tls", True, "is true, want an object"),
+        ("redis.tls.ca", "ca.pem", 'is "ca.pem", want an absolute path'),
+        ("redis.tls.cert", "/cert.pem", "not a known key, want one of ca"),
         ("redis.password", "x", f"not a known key, {REDIS_KEYS}"),
         ("state_dir", None, "is null, want an absolute path"),
         ("access_log", 1, "is 1, want an absolute path"),
@@ -132,6 +153,30 @@ TOP_KEYS = "want one of access_log, admin, alert, limits, redis, services, state
 )
 def test_a_mistake_is_told_with_path_actual_and_wanted(path, value, wanted):
     assert f"$.{path}: {wanted}" in mistakes(changed(path, value))
+
+
+@pytest.mark.parametrize(
+    ("server", "wanted"),
+    [
+        ({"id": "redis 1", "host": "10.0.0.12"}, '$.redis.servers[0].id: is "redis 1", want a host\'s id'),
+        ({"id": "redis-1", "host": ""}, '$.redis.servers[0].host: is "", want a host'),
+        ({"id": "redis-1"}, "$.redis.servers[0].host: is null, want a host"),
+        (
+            {"id": "redis-1", "host": "10.0.0.12", "port": 0},
+            "$.redis.servers[0].port: is 0, want a whole number, 1 to 65535",
+        ),
+        (
+            {"id": "redis-2", "host": "10.0.0.12"},
+            "$.redis.servers: two have the same id, want another for each",
+        ),
+        (
+            {"id": "redis-1", "host": "redis-2.example"},
+            "$.redis.servers: two have the same address, want another for each",
+        ),
+    ],
+)
+def test_a_redis_server_that_cannot_be_is_told(server, wanted):
+    assert mistakes(changed("redis.servers", [server, GOOD["redis"]["servers"][1]])) == [wanted]
 
 
 @pytest.mark.parametrize(("canary", "total"), [(31, "101"), (29.9, "99.9"), (0, "70")])

@@ -7,6 +7,7 @@ STATUS = {
     "config": {"sha256": "abc", "loaded_at": "T1", "error": None},
     "workers": 2,
     "redis": "connected",
+    "redis_servers": {"redis-1": {"reads": False}, "redis-2": {"reads": True}},
     "services": {
         "checkbox": {
             "listen": "0.0.0.0:80",
@@ -58,7 +59,7 @@ def test_it_reads_from_the_balancer_down_to_each_backend():
     assert (
         sluice_show.text(STATUS)
         == """\
-lb-1: version 0.1.0, 2 workers, Redis connected, file of T1
+lb-1: version 0.1.0, 2 workers, Redis connected (redis-2), file of T1
 
 checkbox at 0.0.0.0:80, https at 0.0.0.0:443, for a.example, b.example
   monitor: off, no limits are set
