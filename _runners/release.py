@@ -6,10 +6,8 @@ The steps `check`, `start`, `drain`, `verify`, `admit`, `confirm` and `fail` bel
 they do stands in `_utils/sluice_*.py`; here is only the edge to Salt.
 """
 
-import functools
 import logging
 
-import salt.exceptions
 import sluice_alert
 import sluice_config
 import sluice_orders
@@ -18,32 +16,10 @@ import sluice_states
 import sluice_status
 from sluice_errors import EventRefused, ReleaseError
 from sluice_fleet import Fleet
+from sluice_runner import Failed, for_users, is_for_people
 from sluice_steps import Steps
 
 log = logging.getLogger(__name__)
-
-
-class Failed(salt.exceptions.NotImplemented):
-    """
-    A failure whose text is meant for the user.
-
-    Of all exceptions, salt.client.mixins.low() prints only NotImplemented without a traceback (3008.3), and
-    it gives exit code 1 at the command line and result False in `salt.runner`. Hence the odd base.
-    """
-
-
-def _for_users(function):
-    """Turn the expected errors into text and an exit code; all others keep their traceback."""
-
-    @functools.wraps(function)
-    def edge(*args, **kwargs):
-        try:
-            return function(*args, **kwargs)
-        except ReleaseError as error:
-            log.info("release.%s: %s", function.__name__, error)
-            raise Failed(str(error)) from error
-
-    return edge
 
 
 def _settings():
@@ -58,7 +34,7 @@ def _who():
     return str(globals().get("__user__") or "unknown")
 
 
-@_for_users
+@for_users
 def check(service=None, version=None):
     """
     Make sure that a version can be released now; changes nothing.
@@ -79,7 +55,7 @@ def check(service=None, version=None):
     return sluice_ready.check(_steps(service), version)
 
 
-@_for_users
+@for_users
 def start(service=None, version=None):
     """
     Open a release in the ledger. A step of canary.sls: from here on the canary host is to run `version`.
@@ -93,7 +69,7 @@ def start(service=None, version=None):
     return _steps(service).start(version, _who())
 
 
-@_for_users
+@for_users
 def drain(service):
     """
     Keep traffic away from the canary at every balancer. A step of canary.sls.
@@ -103,7 +79,7 @@ def drain(service):
     return _steps(service).drain()
 
 
-@_for_users
+@for_users
 def verify(service):
     """
     Wait until the canary is healthy, and probe it from the balancers. A step of canary.sls.
@@ -113,7 +89,7 @@ def verify(service):
     return _steps(service).verify()
 
 
-@_for_users
+@for_users
 def admit(service):
     """
     Let the balancers send requests to the canary. A step of canary.sls.
@@ -123,7 +99,7 @@ def admit(service):
     return _steps(service).admit()
 
 
-@_for_users
+@for_users
 def confirm(service):
     """
     Read back at the balancers that the canary has its share. The last step of canary.sls.
@@ -133,7 +109,7 @@ def confirm(service):
     return _steps(service).confirm()
 
 
-@_for_users
+@for_users
 def fail(service):
     """
     End the release because its installation failed, and say why. A step of canary.sls; always fails.
@@ -151,7 +127,7 @@ def _last_state_run():
     return found["data"] if set(found) == {"data", "outputter"} else found
 
 
-@_for_users
+@for_users
 def abort(service):
     """
     Drain the canary at every balancer and end the open release, if there is one. Safe to repeat.
@@ -170,7 +146,7 @@ def abort(service):
     return sluice_orders.abort(_steps(service), _who())
 
 
-@_for_users
+@for_users
 def clear(service):
     """
     Clear the alert of a service: in Redis, then at every balancer; then read back. Safe to repeat.
@@ -230,7 +206,7 @@ def ready():
     return doors
 
 
-@_for_users
+@for_users
 def status(service=None):
     """
     Tell what is on what with which weight, and whether an alert stands.
@@ -253,17 +229,12 @@ def status(service=None):
     services = [settings.service(service)] if service else list(settings.services.values())
     reports = sluice_status.gather(settings, services, Fleet(__opts__))
     failed = any(report["problems"] for report in reports.values())
-    if _is_read_by_a_human("release.status"):
+    if is_for_people(__opts__, "release.status"):
         text = sluice_status.text(reports)
         if failed:
             raise Failed(text)
         return text
     return reports | ({"retcode": 1} if failed else {})
-
-
-def _is_read_by_a_human(function):
-    """True if this is `salt-run <function>` and no machine format was asked for."""
-    return __opts__.get("fun") == function and __opts__.get("output") in (None, "nested", "text", "txt")
 
 
 def alert(event=None):

@@ -138,6 +138,23 @@ class Redis:
             raise RedisError(f"{self.where} answers EXEC with no list")
         return done
 
+    def pushed(self, seconds: float) -> Reply:
+        """The next message of a subscription; None if none came in so many seconds. RedisError if lost."""
+        try:
+            self.extend(seconds)
+            while b"\r\n" not in self._buffer:
+                self._receive()
+        except TimeoutError:
+            return None
+        except OSError as error:
+            raise RedisError(f"{self.where} is lost ({error})") from error
+        try:
+            # What has begun to come comes at once.
+            self.extend(TIMEOUT_SECONDS)
+            return self._reply(0)
+        except (OSError, ValueError) as error:
+            raise RedisError(f"{self.where} is lost ({error})") from error
+
     def _limit(self) -> None:
         left = self._deadline - monotonic()
         if left <= 0:

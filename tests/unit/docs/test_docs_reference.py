@@ -83,19 +83,20 @@ def test_every_key_of_the_balancers_file_is_told():
     assert [key for key in sorted(keys) if not re.search(rf"[`.]{key}[`.]", text)] == []
 
 
-def test_every_function_of_the_release_runner_is_told_with_its_arguments():
-    text = page("reference/release.md")
+@pytest.mark.parametrize(("runner", "path"), [("release", "release.md"), ("flags", "flags.md")])
+def test_every_function_of_a_runner_is_told_with_its_arguments(runner, path):
+    text = page(f"reference/{path}")
     functions = [
         node
-        for node in tree("_runners/release.py").body
+        for node in tree(f"_runners/{runner}.py").body
         if isinstance(node, ast.FunctionDef) and not node.name.startswith("_")
     ]
     assert len(functions) > 8
-    told = {node.name: rows(text, f"release.{node.name}") for node in functions}
+    told = {node.name: rows(text, f"{runner}.{node.name.rstrip('_')}`") for node in functions}
     assert [name for name, found in told.items() if not found] == []
     for node in functions:
         for argument in node.args.args:
-            assert f"`{argument.arg}`" in told[node.name][0], f"release.{node.name}: {argument.arg}"
+            assert f"`{argument.arg}`" in told[node.name][0], f"{runner}.{node.name}: {argument.arg}"
 
 
 def test_every_step_of_the_orchestration_is_told():
@@ -159,6 +160,7 @@ def test_every_field_of_the_demos_result_is_told():
         "howto/keep-users-on-a-version.md",
         "howto/run-the-lab.md",
         "howto/roll-out-with-rules.md",
+        "howto/flip-a-flag.md",
     ],
 )
 def test_every_message_that_is_explained_is_one_the_code_says(path):
