@@ -17,3 +17,6 @@ base:
   balancer:
     - match: nodegroup
     - balancer
+  flags:
+    - match: nodegroup
+    - flags

@@ -41,3 +41,9 @@ base:
     - balancer
     - redis
     - secrets.balancer
+  flags:
+    - match: nodegroup
+    - flags
+    - redis
+    - secrets.flags
+    - secrets.redis_reader

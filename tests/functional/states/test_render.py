@@ -19,9 +19,9 @@ ROLES = {
     "redis-2": {"minion", "redis"},
     "redis-3": {"minion", "redis"},
     "git-1": {"minion"},
-    "checkbox-1": {"minion", "mongodb", "checkbox"},
-    "checkbox-2": {"minion", "checkbox"},
-    "canary-1": {"minion", "checkbox"},
+    "checkbox-1": {"minion", "mongodb", "checkbox", "flags"},
+    "checkbox-2": {"minion", "checkbox", "flags"},
+    "canary-1": {"minion", "checkbox", "flags"},
 }
 
 

@@ -23,7 +23,7 @@ REDIS_USERS = [
     "sentinel",
     "writer",
 ]
-# The keys of pillar/prod that hold no secret yet, by the minion whose role needs them.
+# The keys of pillar/prod that hold no secret yet, by the minion whose role needs them, or by the role.
 EMPTY = {
     "master": ["release_settings:alert_token", "release_settings:redis:password"],
     "lb-1": [
@@ -35,8 +35,11 @@ EMPTY = {
     "redis-1": [f"redis:users:{name}:password" for name in REDIS_USERS],
     "checkbox-1": ["mongodb:users:checkbox:password"],
     "checkbox-2": ["checkbox:env:MAIL_PASSWORD", "checkbox:env:MONGO_PASSWORD"],
+    "flags": ["flags:tokens:checkbox", "redis:users:reader:password"],
     "canary-1": ["checkbox:env:ALERT_TOKEN", "checkbox:env:MAIL_PASSWORD", "checkbox:env:MONGO_PASSWORD"],
 }
+# What the flag service reads.
+FLAGS = {"flags.tokens.json", "flags.redis.password"}
 
 
 def secrets_of(value):
@@ -85,9 +88,9 @@ def file_states(one):
         ("redis-1", set()),
         ("redis-2", set()),
         ("git-1", set()),
-        ("checkbox-1", {"mongodb-users.json", "checkbox.env"}),
-        ("checkbox-2", {"checkbox.env"}),
-        ("canary-1", set()),
+        ("checkbox-1", {"mongodb-users.json", "checkbox.env", *FLAGS}),
+        ("checkbox-2", {"checkbox.env", *FLAGS}),
+        ("canary-1", FLAGS),
     ],
 )
 def test_secrets_land_in_files_that_their_reader_alone_can_read(machine, minion_id, files):
@@ -141,11 +144,13 @@ def low_of(one, sls):
         ("checkbox-1", "mongodb"),
         ("checkbox-2", "checkbox"),
         ("canary-1", "checkbox"),
+        ("checkbox-2", "flags"),
     ],
 )
 def test_the_first_state_of_a_role_refuses_its_empty_secrets(machine, minion_id, sls):
     first = low_of(machine(minion_id, "prod"), sls)[0]
-    keys, verb = EMPTY[minion_id], "is" if len(EMPTY[minion_id]) == 1 else "are"
+    keys = EMPTY.get(sls, EMPTY[minion_id])
+    verb = "is" if len(keys) == 1 else "are"
     assert (first["state"], first["fun"], first["failhard"]) == ("refuse", "because", True)
     assert first["name"] == (
         f"pillar {', '.join(keys)} {verb} empty; put a secret of your own there, see docs/reference/pillar.md"

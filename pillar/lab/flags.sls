@@ -1,0 +1,3 @@
+# Applications of the lab are asked from other machines, too.
+flags:
+  listen: 0.0.0.0:8016
