@@ -18,7 +18,8 @@ from typing import Any
 import sluice_nodegroups
 from sluice_config import SERVICE_NAME, Settings, shown
 from sluice_errors import EventRefused
-from sluice_redis import TIMEOUT_SECONDS, Redis, alert_key
+from sluice_redis import TIMEOUT_SECONDS, alert_key
+from sluice_redis_servers import write_everywhere
 
 TAG = re.compile(r"release/([^/]+)/alert\Z")
 # What a minion id may look like. The globs of a nodegroup alone would also hold "canary-1\n".
@@ -142,8 +143,7 @@ def _together(doors: Doors, patience: float) -> Outcome:
 
 
 def _redis(settings: Settings, words: tuple[str, ...], timeout: float) -> None:
-    with Redis(settings.redis, timeout) as redis:
-        redis.call(*words)
+    write_everywhere(settings.redis, words, timeout)
 
 
 def _http(settings: Settings, address: str, method: str, body: str | None, timeout: float) -> None:

@@ -107,7 +107,7 @@ class Settings:
     """All of release.json."""
 
     ledger: str
-    redis: RedisServer
+    redis: RedisServers
     alert_token: str = field(repr=False)
     alert_port: int
     balancers: str
@@ -160,12 +160,9 @@ def load(path: str = PATH) -> Settings:
 
 
 def _settings(raw: dict[str, Any]) -> Settings:
-    redis = raw["redis"]
     return Settings(
         ledger=str(raw["ledger"]),
-        redis=RedisServer(
-            str(redis["host"]), int(redis["port"]), redis.get("username", ""), redis.get("password", "")
-        ),
+        redis=redis_servers(raw["redis"]),
         alert_token=str(raw["alert_token"]),
         alert_port=int(raw["alert_port"]),
         balancers=str(raw["balancers"]),
@@ -178,19 +175,19 @@ def redis_servers(raw: Mapping[str, Any]) -> RedisServers:
     """
     The servers of a settings file: `{servers: [{id, host, port}], ha, tls, username, password, users}`.
 
-    `users` (name to password) are further log-ins. Raises ValueError, KeyError or TypeError if it is no such
-    thing.
+    All are optional; `users` (name to password) are further log-ins. Raises ValueError, KeyError, TypeError
+    or AttributeError if it is no such thing.
     """
     tls, login = _tls(raw.get("tls") or {}), (str(raw.get("username", "")), str(raw.get("password", "")))
     servers = tuple(
         RedisServer(str(one["host"]), _port(one["port"]), *login, id=str(one["id"]), tls=tls)
-        for one in raw["servers"]
+        for one in raw.get("servers", [])
     )
     ha = raw.get("ha", "none")
     if ha not in ("none", "sentinel"):
         raise ValueError(f"redis ha {shown(ha)} (want none or sentinel)")
-    if not servers or len({one.id for one in servers}) < len(servers):
-        raise ValueError("redis servers: want at least one, each with an id of its own")
+    if len({one.id for one in servers}) < len(servers):
+        raise ValueError("redis servers: two have the same id")
     port = _port(raw.get("sentinel_port", RedisServers.sentinel_port))
     return RedisServers(
         servers, ha, port, {str(name): str(word) for name, word in raw.get("users", {}).items()}

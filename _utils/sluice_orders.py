@@ -2,7 +2,8 @@
 
 import sluice_balancers
 from sluice_errors import ReleaseError
-from sluice_redis import Redis, RedisError, alert_key
+from sluice_redis import RedisError, alert_key
+from sluice_redis_servers import at_master
 from sluice_service import REDIS_SECONDS, ServiceView
 
 
@@ -44,7 +45,7 @@ def clear(view: ServiceView) -> str:
 
 def _delete_key(view: ServiceView) -> bool:
     try:
-        with Redis(view.settings.redis, REDIS_SECONDS) as redis:
+        with at_master(view.settings.redis, REDIS_SECONDS) as redis:
             return bool(redis.call("DEL", alert_key(view.name)))
     except RedisError as error:
         raise ReleaseError(
@@ -55,5 +56,5 @@ def _delete_key(view: ServiceView) -> bool:
 
 def _stands(view: ServiceView) -> str:
     places = [id_ for id_, status in view.statuses().items() if sluice_balancers.alert(status, view.name)]
-    with Redis(view.settings.redis, REDIS_SECONDS) as redis:
+    with at_master(view.settings.redis, REDIS_SECONDS) as redis:
         return ", ".join(places + (["redis"] if redis.call("EXISTS", alert_key(view.name)) else []))

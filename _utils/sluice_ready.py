@@ -6,7 +6,8 @@ from sluice_config import checked_version
 from sluice_errors import RefusedError, ReleaseError
 from sluice_fleet import PING_SECONDS
 from sluice_ledger import refuse_second
-from sluice_redis import Redis, RedisError, alert_key
+from sluice_redis import RedisError, alert_key
+from sluice_redis_servers import at_master
 from sluice_service import REDIS_SECONDS, ServiceView
 
 
@@ -39,7 +40,7 @@ def _checked(view: ServiceView, version: str) -> str:
 
 def _check_redis(view: ServiceView) -> None:
     try:
-        with Redis(view.settings.redis, REDIS_SECONDS) as redis:
+        with at_master(view.settings.redis, REDIS_SECONDS) as redis:
             kept = redis.call("GET", alert_key(view.name))
     except RedisError as error:
         raise ReleaseError(

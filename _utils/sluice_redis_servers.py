@@ -14,7 +14,7 @@ from functools import partial
 from ipaddress import ip_address
 
 from sluice_config import RedisServer, RedisServers, shown
-from sluice_redis import TIMEOUT_SECONDS, Command, RedisError
+from sluice_redis import TIMEOUT_SECONDS, Command, Redis, RedisError
 from sluice_redis_roles import GRACE_SECONDS, HEAD_START_SECONDS, Enough, Role, address, ask, together
 from sluice_redis_sentinel import NoMaster, named_master
 
@@ -43,6 +43,11 @@ def find_role(servers: RedisServers, timeout: float = TIMEOUT_SECONDS) -> Role:
         return chosen(_roles(servers, timeout, partial(_is_settled, servers)))
     named = named_master(servers, timeout)
     return chosen(_roles(servers, timeout, partial(_is_there, named)), named)
+
+
+def at_master(servers: RedisServers, timeout: float = TIMEOUT_SECONDS) -> Redis:
+    """A connection to the master, found within `timeout` and with a deadline of as much. Errors as there."""
+    return Redis(find_master(servers, timeout), timeout)
 
 
 def write_everywhere(servers: RedisServers, words: Command, timeout: float = TIMEOUT_SECONDS) -> None:
@@ -86,6 +91,8 @@ def chosen(found: Sequence[Role], named: str | None = None) -> Role:
         `host:port` the Sentinels name; None without Sentinels: then the highest term decides. A term that a
         replica has heard of counts as well: its master may be the one that does not answer.
     """
+    if not found:
+        raise NoMaster("No Redis is declared: name them in pillar redis:servers, then apply the state here")
     if named is not None:
         masters = [one for one in found if one.is_master and address(one.server) == named]
         why = f"The Sentinels name {shown(named)[1:-1]}, which is no master now (a failover under way?)"

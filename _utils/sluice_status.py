@@ -7,7 +7,8 @@ from sluice_config import Service, Settings
 from sluice_errors import ReleaseError
 from sluice_fleet import PING_SECONDS, Answer, Fleet
 from sluice_ledger import Ledger
-from sluice_redis import Redis, RedisError, alert_key
+from sluice_redis import RedisError, alert_key
+from sluice_redis_servers import at_master
 
 Report = dict[str, Any]
 
@@ -84,7 +85,7 @@ def _hosts(service: Service, fleet: Fleet) -> dict[str, Report]:
 
 def _redis_alert(settings: Settings, service: str, problems: list[str]) -> str | None:
     try:
-        with Redis(settings.redis, 1.0) as redis:
+        with at_master(settings.redis, 1.0) as redis:
             found = redis.call("GET", alert_key(service))
             return None if found is None else str(found)
     except RedisError as error:

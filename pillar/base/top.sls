@@ -9,7 +9,9 @@ base:
     - release
     - redis
     - secrets.master
+    - secrets.redis_admin
     - secrets.redis_reader
+    - secrets.redis_release
     - secrets.redis_writer
   # An orchestration compiles its pillar under the master's own id: its host name with _master.
   '*_master':

@@ -4,8 +4,6 @@ canary:
   service: checkbox
   version: v2
 release_settings:
-  redis:
-    host: {{ fleet.lab.addresses["redis-1"] }}
   services:
     checkbox:
       stable: N@checkbox_stable

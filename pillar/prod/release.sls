@@ -4,8 +4,6 @@ canary:
   service: checkbox
   version: v2
 release_settings:
-  redis:
-    host: 10.20.0.12
   services:
     checkbox:
       stable: N@checkbox_stable

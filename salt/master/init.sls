@@ -3,7 +3,18 @@
 {%- import_yaml "master/release.yaml" as release_defaults %}
 {%- set release = salt["pillar.get"]("release_settings", default=release_defaults, merge=True) %}
 {%- from "secrets.jinja" import required %}
-{{ required("master", {"release_settings:alert_token": release.alert_token, "release_settings:redis:password": release.redis.password}) }}
+{%- from "master/redis.jinja" import redis, passwords, ca, ca_text with context %}
+{%- set secrets = {"release_settings:alert_token": release.alert_token} %}
+{%- for name, password in passwords | dictsort %}{% do secrets.update({"redis:users:" ~ name ~ ":password": password}) %}{% endfor %}
+{{ required("master", secrets) }}
+{%- if release.redis is defined %}
+
+master-pillar:
+  refuse.because:
+    - name: "pillar release_settings:redis is not read any more: its host belongs to redis:servers, its password is redis:users:release:password; move them and take it out, see docs/reference/pillar.md"
+    - order: first
+    - failhard: True
+{%- endif %}
 
 {%- for name in ["roots", "nodegroups", "sluice", "reactor", "engines"] %}
 master-config-{{ name }}:
@@ -46,10 +57,20 @@ master-state-directory:
     - name: /var/lib/sluice
     - mode: '0750'
 
+{%- if ca_text %}
+
+master-redis-authority:
+  file.managed:
+    - name: {{ ca }}
+    - contents: {{ ca_text | json }}
+    - makedirs: True
+    - mode: '0644'
+{%- endif %}
+
 master-release-settings:
   file.serialize:
     - name: /etc/sluice/release.json
-    - dataset: {{ release | json }}
+    - dataset: {{ dict(release, redis=redis) | json }}
     - serializer: json
     - makedirs: True
     - mode: '0600'

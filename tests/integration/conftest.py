@@ -59,8 +59,7 @@ def release_settings(outside):
     settings = {
         "ledger": str(outside.ledger),
         "redis": {
-            "host": "127.0.0.1",
-            "port": outside.redis.port,
+            "servers": [{"id": "redis-1", "host": "127.0.0.1", "port": outside.redis.port}],
             "username": "default",
             "password": REDIS_PASSWORD,
         },

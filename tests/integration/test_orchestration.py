@@ -140,7 +140,7 @@ def test_mongodb_down_is_refused(world, salt_run):
 
 def test_redis_down_is_refused(world, salt_run):
     world.redis.stop()
-    assert_refused(orchestrate(salt_run), world, "redis 127.0.0.1", "does not answer")
+    assert_refused(orchestrate(salt_run), world, "redis redis-1 (127.0.0.1", "does not answer")
 
 
 def test_missing_canary_host_is_refused(world, salt_run, settings_with):

@@ -3,5 +3,3 @@
 # key (docs/reference/pillar.md tells how):  printf %s 'the secret' | gpg --armor --encrypt -r sluice-master
 release_settings:
   alert_token: ''
-  redis:
-    password: ''

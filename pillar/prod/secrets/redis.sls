@@ -2,14 +2,14 @@
 # EXAMPLE with no secrets in it: every '' is refused until you put your own there, encrypted for the master's
 # key (docs/reference/pillar.md tells how):  printf %s 'the secret' | gpg --armor --encrypt -r sluice-master
 include:
+  - secrets.redis_admin
   - secrets.redis_reader
+  - secrets.redis_release
   - secrets.redis_writer
 redis:
   users:
-    admin: {password: ''}
     operator: {password: ''}
     balancer: {password: ''}
-    release: {password: ''}
     replication: {password: ''}
     probe: {password: ''}
     sentinel: {password: ''}

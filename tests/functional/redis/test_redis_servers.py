@@ -81,6 +81,11 @@ def test_old_master_alone_is_not_taken_for_the_master(fleet):
         found(fleet)
 
 
+def test_no_declared_server_is_an_error_that_names_the_pillar_key():
+    with pytest.raises(NoMaster, match="pillar redis:servers"):
+        find_master(redis_servers({}))
+
+
 def test_no_master_is_an_error_that_names_each_server_and_what_it_said(fleet):
     fleet.kill("redis-1")
     fleet.kill("redis-3")

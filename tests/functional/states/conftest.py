@@ -56,7 +56,7 @@ def released(tmp_path_factory):
     }
     settings = {
         "ledger": str(folder / "ledger.db"),
-        "redis": {"host": "127.0.0.1", "port": 6379},
+        "redis": {},
         "alert_token": "token",
         "alert_port": 9902,
         "balancers": "N@balancer",

@@ -25,7 +25,12 @@ REDIS_USERS = [
 ]
 # The keys of pillar/prod that hold no secret yet, by the minion whose role needs them, or by the role.
 EMPTY = {
-    "master": ["release_settings:alert_token", "release_settings:redis:password"],
+    "master": [
+        "redis:users:admin:password",
+        "redis:users:release:password",
+        "redis:users:writer:password",
+        "release_settings:alert_token",
+    ],
     "lb-1": [
         "balancer:admin_token",
         "balancer:alert_tokens:canary-1",

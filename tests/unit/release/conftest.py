@@ -1,7 +1,7 @@
 """A fleet and a service made of plain data, for testing decisions without machines."""
 
 import pytest
-from sluice_config import Probe, RedisServer, Service, Settings
+from sluice_config import Probe, RedisServer, RedisServers, Service, Settings
 from sluice_errors import ReleaseError
 from sluice_fleet import Answer
 
@@ -100,7 +100,7 @@ def settings(tmp_path):
     )
     return Settings(
         ledger=str(tmp_path / "ledger.db"),
-        redis=RedisServer("127.0.0.1", 1),
+        redis=RedisServers((RedisServer("127.0.0.1", 1, id="redis-1"),)),
         alert_token="not-a-secret",
         alert_port=9902,
         balancers="N@balancer",

@@ -4,11 +4,20 @@ import json
 
 import pytest
 import sluice_config
+from sluice_config import Tls
 from sluice_errors import ConfigError, RefusedError
 
 GOOD = {
     "ledger": "/var/lib/sluice/ledger.db",
-    "redis": {"host": "10.0.0.1", "port": 6379, "username": "release", "password": "hunter2"},
+    "redis": {
+        "servers": [
+            {"id": "redis-1", "host": "10.0.0.1", "port": 6379},
+            {"id": "redis-2", "host": "10.0.0.2", "port": 6379},
+        ],
+        "username": "release",
+        "password": "hunter2",
+        "users": {"admin": "hunter3", "writer": ""},
+    },
     "alert_token": "swordfish",
     "alert_port": 9902,
     "balancers": "N@balancer",
@@ -25,6 +34,10 @@ GOOD = {
 }
 
 
+def with_redis(**values):
+    return GOOD | {"redis": GOOD["redis"] | values}
+
+
 def load(tmp_path, settings):
     path = tmp_path / "release.json"
     path.write_text(settings if isinstance(settings, str) else json.dumps(settings))
@@ -39,7 +52,50 @@ def test_settings_are_read_with_defaults(tmp_path):
 
 def test_secrets_do_not_show_when_printed(tmp_path):
     shown = repr(load(tmp_path, GOOD))
-    assert "hunter2" not in shown and "swordfish" not in shown
+    assert "hunter" not in shown and "swordfish" not in shown
+
+
+def test_redis_servers_are_in_the_order_of_the_file_with_one_log_in(tmp_path):
+    redis = load(tmp_path, GOOD).redis
+    assert [(one.id, one.host, one.username, one.password) for one in redis.servers] == [
+        ("redis-1", "10.0.0.1", "release", "hunter2"),
+        ("redis-2", "10.0.0.2", "release", "hunter2"),
+    ]
+    assert (redis.ha, redis.sentinel_port) == ("none", 26379)
+    assert {(one.username, one.password) for one in redis.user("admin").servers} == {("admin", "hunter3")}
+    assert "hunter" not in repr(redis.user("admin"))
+
+
+@pytest.mark.parametrize("name", ["writer", "nobody"])
+def test_log_in_without_a_password_names_the_pillar_key(tmp_path, name):
+    with pytest.raises(ConfigError, match=f"redis:users:{name}:password"):
+        load(tmp_path, GOOD).redis.user(name)
+
+
+def test_tls_of_the_redis_servers_checks_names_unless_told_otherwise(tmp_path):
+    tls = {"enabled": True, "ca": "/ca.pem"}
+    assert load(tmp_path, with_redis(tls=tls)).redis.servers[0].tls == Tls("/ca.pem")
+    loose = load(tmp_path, with_redis(tls=tls | {"check_hostname": False})).redis.servers[1].tls
+    assert loose == Tls("/ca.pem", check_hostname=False)
+    assert load(tmp_path, with_redis(tls={"enabled": False, "ca": "/ca.pem"})).redis.servers[0].tls is None
+
+
+def test_pillar_gives_the_same_servers():
+    pillar = {
+        "servers": {"redis-1": "10.0.0.1", "redis-2": "10.0.0.2"},
+        "port": 6380,
+        "users": {"reader": {"password": "hunter2"}},
+    }
+    found = sluice_config.redis_of_pillar(pillar, "reader")
+    assert [(one.name, one.username) for one in found.servers] == [
+        ("redis-1 (10.0.0.1:6380)", "reader"),
+        ("redis-2 (10.0.0.2:6380)", "reader"),
+    ]
+    with pytest.raises(ConfigError, match="redis:users:writer:password"):
+        sluice_config.redis_of_pillar(pillar, "writer")
+    for bad in ({}, {"servers": ["redis-1"]}, pillar | {"users": {"reader": "x"}}, pillar | {"port": 0}):
+        with pytest.raises(ConfigError, match="pillar redis"):
+            sluice_config.redis_of_pillar(bad, "reader")
 
 
 @pytest.mark.parametrize(
@@ -49,6 +105,15 @@ def test_secrets_do_not_show_when_printed(tmp_path):
         "[]",
         {key: value for key, value in GOOD.items() if key != "ledger"},
         GOOD | {"redis": 7},
+        with_redis(servers=7),
+        with_redis(servers=[{"id": "redis-1", "host": "10.0.0.1"}]),
+        with_redis(servers=[{"id": "redis-1", "host": "10.0.0.1", "port": "6379"}]),
+        with_redis(servers=[{"id": "redis-1", "host": "10.0.0.1", "port": 65536}]),
+        with_redis(servers=[{"id": "redis-1", "host": "10.0.0.1", "port": 6379}] * 2),
+        with_redis(ha="maybe"),
+        with_redis(tls={"enabled": True}),
+        with_redis(sentinel_port=0),
+        with_redis(users=["admin"]),
         GOOD | {"alert_port": "many"},
         GOOD | {"services": {"Check/Box": GOOD["services"]["checkbox"]}},
         GOOD | {"services": {"checkbox": GOOD["services"]["checkbox"] | {"probe": {"count": 0}}}},

@@ -33,7 +33,7 @@ def pillar_of(tmp_path):
     }
     settings = {
         "ledger": str(tmp_path / "ledger.db"),
-        "redis": {"host": "127.0.0.1", "port": 6379},
+        "redis": {},
         "alert_token": "not-a-secret",
         "alert_port": 9902,
         "balancers": "N@balancer",
