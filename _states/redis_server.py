@@ -311,7 +311,7 @@ def _watched(local, redis_local, pillar, unit, user):
     _restart(unit)
     with _answering(local, unit):
         pass
-    return {"changes": changes, "comment": f"restarted for {', '.join(sorted(at_start))}"}
+    return {"changes": changes, "comment": f"restarted for {sluice_redis_live.named(at_start)}"}
 
 
 def _master_here(local):
@@ -412,7 +412,7 @@ class _Server:
         waited = self._wait_for_turn(at_start)
         if waited.said:
             changes = {one: change for one, change in changes.items() if one not in at_start}
-            what = ", ".join(sorted(at_start))
+            what = sluice_redis_live.named(at_start)
             said = (
                 f"{what}: Redis takes this at its start only, and it is not this server's turn to restart: "
                 f"after {self.deadline:g} s {waited.said}. Nothing was restarted. Apply the state to all of "
@@ -426,7 +426,10 @@ class _Server:
             self._verify(redis, at_start)
             self._wait_for_sync(redis)
         so = "changed while it runs; " if live else ""
-        return {"changes": changes, "comment": f"{so}restarted for {', '.join(sorted(at_start))}{waited}"}
+        return {
+            "changes": changes,
+            "comment": f"{so}restarted for {sluice_redis_live.named(at_start)}{waited}",
+        }
 
     def _wait_for_turn(self, at_start):
         others, waited = _others(self.local), _Waited()
@@ -668,7 +671,7 @@ def _restart(unit):
 
 
 def _planned(at_start):
-    so = f"; restarted in its turn for {', '.join(sorted(at_start))}" if at_start else ""
+    so = f"; restarted in its turn for {sluice_redis_live.named(at_start)}" if at_start else ""
     return f"would be changed while it runs{so}"
 
 

@@ -77,7 +77,7 @@ class Place:
     aclfile: str
     directory: str
     log: str
-    # Changes with the unit, so that a changed unit is a setting which needs a restart.
+    # Changes with the systemd unit, see UNIT_MARK in sluice_redis_live.
     unit_mark: str = ""
     # TLS files, already on disk: ca, cert, key.
     tls: Mapping[str, str] = field(default_factory=dict)

@@ -19,6 +19,9 @@ SECONDS = 5.0
 # In this order, each only when the last is done: a port that is taken must be free first.
 NETWORK = ("bind", "port", "tls-port")
 HIDDEN = "(secret)"
+# Nothing logs by this name, and Redis takes it at its start only: it holds a digest of the systemd unit, so
+# that a changed unit is a reason to restart like any other, and other servers can see whose is done.
+UNIT_MARK = "syslog-ident"
 
 
 def connect(candidates: Iterable[RedisServer], seconds: float = SECONDS) -> Redis:
@@ -59,6 +62,11 @@ def stale_in_file(text: str, wanted: Mapping[str, str]) -> dict[str, str]:
     """Those of `wanted` that the file has otherwise. What it does not have at all is at its default."""
     found = {name: value for name, value in parsed(text).items() if name not in MANY - {"bind"}}
     return {name: value for name, value in difference(wanted, found).items() if name in found}
+
+
+def named(settings: Iterable[str]) -> str:
+    """Settings in a message; the one that stands for the systemd unit by what it means."""
+    return ", ".join("its unit" if name == UNIT_MARK else name for name in sorted(settings))
 
 
 def told(wanted: Mapping[str, str], found: Mapping[str, str]) -> dict[str, dict[str, str]]:

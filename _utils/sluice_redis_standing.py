@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 
 from sluice_config import RedisServer, RedisServers
 from sluice_redis import Redis, RedisError
-from sluice_redis_live import difference, settings_of
+from sluice_redis_live import difference, named, settings_of
 from sluice_redis_roles import Role, address, ask, together
 from sluice_redis_sentinel import NoMaster
 from sluice_redis_servers import find_role
@@ -171,7 +171,7 @@ def _not_done(one: RedisServer, wanted: Mapping[str, str], must_live: bool, seco
             left = difference(wanted, settings_of(redis))
     except RedisError as error:
         return str(error)
-    return f"{one.name} still has its old {', '.join(sorted(left))}" if left else ""
+    return f"{one.name} has not restarted for {named(left)} yet" if left else ""
 
 
 def as_user(servers: Mapping[str, str], port: int, login: RedisServer, ha: str) -> RedisServers:

@@ -143,7 +143,7 @@ def test_replicas_restart_first_and_the_master_last(machines):
     assert refused["result"] is False
     assert (
         "not this server's turn" in refused["comment"]
-        and "still has its old tcp-backlog" in refused["comment"]
+        and "has not restarted for tcp-backlog yet" in refused["comment"]
     )
     assert "salt -N redis state.apply redis" in refused["comment"]
     assert fleet["redis-1"].setting("tcp-backlog") != "128"
