@@ -80,7 +80,7 @@ class RedisDoor:
                 "redis: the master is %s, of term %d", self._choice.master or "not known", self._choice.term
             )
         for name in set(self._choice.stale) - set(before.stale):
-            log.warning("%s says it is the master, and is not: it is left alone", self._lines[name])
+            log.warning("%s says it is the master: it was replaced and is left alone", self._lines[name])
         self._hear.set()
         self._write.set()
 

@@ -70,6 +70,11 @@ class CanaryKeys:
                 found[service] = f"{weight:g}"
         return found
 
+    def trying(self, service: str, text: str | None) -> None:
+        """It will be written: even if no answer comes, it may be there, and have to be deleted."""
+        if text is not None:
+            self._told[service] = (text, 0.0)
+
     def told(self, service: str, text: str | None) -> None:
         """It is written, or deleted."""
         if text is None:
@@ -104,6 +109,7 @@ class Writer:
             if await self._tell(line, ALERT, service, partial(raise_alert, alert)):
                 self.alerts.told(service, alert)
         for service, text in self._canaries.due(serving).items():
+            self._canaries.trying(service, text)
             if await self._tell(line, CANARY, service, partial(set_canary, text)):
                 self._canaries.told(service, text)
 

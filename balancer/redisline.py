@@ -11,6 +11,7 @@ from typing import Generic, TypeVar
 from redis.asyncio import Redis
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
+from redis.credentials import CredentialProvider
 from redis.exceptions import AuthenticationError, RedisError, ResponseError
 
 from balancer.alerts import clean
@@ -32,6 +33,21 @@ REFUSALS = (AuthenticationError, ResponseError)
 T = TypeVar("T")
 
 
+class LogIn(CredentialProvider):
+    """Reads the password anew for each connection; those of a pool are made again without a word."""
+
+    def __init__(self, settings: RedisSettings) -> None:
+        self._username, self._file = settings.username, settings.password_file
+        self.count = 0
+
+    def get_credentials(self) -> tuple[str, str]:
+        self.count += 1
+        return self._username, self._file.read_text().strip() if self._file is not None else ""
+
+    async def get_credentials_async(self) -> tuple[str, str]:
+        return self.get_credentials()
+
+
 class Line(Generic[T]):
     """One server, and what it said last: `said` is None while it does not answer."""
 
@@ -47,8 +63,7 @@ class Line(Generic[T]):
         self._settings, self._ask, self._changed = settings, ask, changed
         self.said: T | None = None
         self.error: str | None = None
-        # How often it was taken up: what was told before may have been lost with the server.
-        self.number = 0
+        self._login = LogIn(settings)
         self.failures = 0
         self._client: Redis | None = None
         self._lost: Exception | None = None
@@ -56,6 +71,11 @@ class Line(Generic[T]):
 
     def __str__(self) -> str:
         return f"redis {self.server.id} ({self.server.host}:{self.server.port})"
+
+    @property
+    def number(self) -> int:
+        """Changes when a connection is made: what was told before may have been lost with the server."""
+        return self._login.count
 
     @property
     def client(self) -> Redis:
@@ -90,14 +110,11 @@ class Line(Generic[T]):
         self._soon.set()
 
     def _connection(self) -> Redis:
-        password, ca = None, self._settings.ca
-        if self._settings.password_file is not None:
-            password = self._settings.password_file.read_text().strip()
+        ca = self._settings.ca
         return Redis(
             host=self.server.host,
             port=self.server.port,
-            username=self._settings.username,
-            password=password,
+            credential_provider=self._login,
             ssl=ca is not None,
             ssl_ca_certs=str(ca),
             socket_timeout=TIMEOUT_SECONDS,
@@ -115,7 +132,6 @@ class Line(Generic[T]):
         async with asyncio.timeout(TIMEOUT_SECONDS):
             said = await self._ask(client)
         if self.said is None:
-            self.number += 1
             self.error = None
             log.info("%s: connected", self)
         if said != self.said:
@@ -147,7 +163,5 @@ class Line(Generic[T]):
         said = clean(str(error), f"no answer within {TIMEOUT_SECONDS:g} s")
         if isinstance(error, AuthenticationError):
             user = self._settings.username
-            return (
-                f"refuses the log-in of {user} ({said}); its password is pillar redis:users:{user}:password"
-            )
+            return f"refuses {user} ({said}): want the password of pillar redis:users:{user}:password"
         return said
