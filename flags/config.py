@@ -29,11 +29,9 @@ class Place:
 
 @dataclass(frozen=True)
 class RedisTls:
-    """How a Redis proves who it is, and this service if it must."""
+    """How a Redis proves who it is."""
 
     ca: Path
-    cert: Path | None
-    key: Path | None
     # Off only for certificates that do not hold the servers' addresses.
     check_hostname: bool
 
@@ -157,19 +155,11 @@ def _server(read: Reader, told: object, path: str) -> Place:
 
 
 def _redis_tls(read: Reader, told: object) -> RedisTls:
-    table = read.table(told, "$.redis.tls", {"ca", "cert", "key", "check_hostname"})
-    pair = {name: table.get(name) for name in ("cert", "key")}
-    if (pair["cert"] is None) != (pair["key"] is None):
-        read.wrong("$.redis.tls", sorted(table), "both cert and key, or neither")
-    made = {
-        name: read.file(value, f"$.redis.tls.{name}") if value is not None else None
-        for name, value in pair.items()
-    }
+    table = read.table(told, "$.redis.tls", {"ca", "check_hostname"})
     check = table.get("check_hostname", True)
     if not isinstance(check, bool):
         read.wrong("$.redis.tls.check_hostname", check, "true or false")
-    ca = read.file(table.get("ca"), "$.redis.tls.ca")
-    return RedisTls(ca, made["cert"], made["key"], check_hostname=check is not False)
+    return RedisTls(read.file(table.get("ca"), "$.redis.tls.ca"), check_hostname=check is not False)
 
 
 def _limits(read: Reader, told: object) -> Limits:

@@ -138,8 +138,6 @@ def _context(tls: RedisTls) -> ssl.SSLContext:
     try:
         made = ssl.create_default_context(cafile=str(tls.ca))
         made.check_hostname = tls.check_hostname
-        if tls.cert is not None:
-            made.load_cert_chain(tls.cert, tls.key)
     except (OSError, ValueError) as error:
-        raise RedisError(f"the certificates of $.redis.tls cannot be used: {error}") from error
+        raise RedisError(f"the authority's certificate {tls.ca} cannot be used: {error}") from error
     return made

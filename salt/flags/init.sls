@@ -8,6 +8,9 @@
 {%- for reader, token in flags.tokens | dictsort %}{% do secrets.update({"flags:tokens:" ~ reader: token}) %}{% endfor %}
 {%- if not flags.tokens %}{% do secrets.update({"flags:tokens": ""}) %}{% endif %}
 {%- set files = [("tokens", flags.tokens_file, flags.tokens | json), ("redis-password", flags.redis_password_file, password)] %}
+{%- set redis_ca = redis.tls.ca | string %}
+{%- set is_pem = redis.tls.enabled and redis_ca.startswith("-----BEGIN") %}
+{%- if is_pem %}{% do files.append(("redis-ca", flags.redis_ca_file, redis_ca)) %}{% endif %}
 {#- A certificate and key of pillar become files. #}
 {%- set tls = dict(flags.tls) %}
 {%- if "key" in tls or "certificate" in tls %}
@@ -30,12 +33,7 @@ flags-servers:
 {%- set servers = [] %}
 {%- for id in order %}{% do servers.append({"id": id, "host": redis.servers[id] | string, "port": redis.port}) %}{% endfor %}
 {%- set source = {"servers": servers, "username": "reader", "password_file": flags.redis_password_file} %}
-{%- set to_redis = redis.get("tls") or {} %}
-{%- if to_redis.get("enabled") %}
-{%- set kept = {} %}
-{%- for key in ["ca", "cert", "key", "check_hostname"] if to_redis.get(key) is not in ["", none] %}{% do kept.update({key: to_redis[key]}) %}{% endfor %}
-{%- do source.update({"tls": kept}) %}
-{%- endif %}
+{%- if redis.tls.enabled %}{% do source.update({"tls": {"ca": flags.redis_ca_file if is_pem else redis_ca}}) %}{% endif %}
 {%- set settings = {"listen": flags.listen, "tokens_file": flags.tokens_file, "redis": source, "state_dir": flags.state_dir, "access_log": flags.access_log, "stale_seconds": flags.stale_seconds, "limits": flags.limits} %}
 {%- if tls %}{% do settings.update({"tls": tls}) %}{% endif %}
 

@@ -62,10 +62,13 @@ def test_a_certificate_of_pillar_becomes_a_file_and_is_shown_to_nobody(machine):
 
 
 def test_tls_to_redis_is_that_of_the_common_pillar(machine):
-    tls = {"enabled": True, "ca": "/etc/ca.pem", "cert": "", "key": ""}
+    tls = {"enabled": True, "ca": "/etc/ca.pem"}
     one = machine("checkbox-2", extra_pillar={"redis": {"tls": tls}})
-    _, read = settings_of(one)
-    assert (str(read.redis.tls.ca), read.redis.tls.cert) == ("/etc/ca.pem", None)
+    assert str(settings_of(one)[1].redis.tls.ca) == "/etc/ca.pem"
+    pem = "-----BEGIN CERTIFICATE-----"
+    one = machine("checkbox-2", extra_pillar={"redis": {"tls": tls | {"ca": pem}}})
+    assert low_of(one)["flags-redis-ca-file"]["contents"] == pem
+    assert str(settings_of(one)[1].redis.tls.ca) == low_of(one)["flags-redis-ca-file"]["name"]
     off = machine("checkbox-2", extra_pillar={"redis": {"tls": tls | {"enabled": False}}})
     assert settings_of(off)[1].redis.tls is None
 
