@@ -502,7 +502,8 @@ def _local(settings, place, secret, sentinel=False):
 
 
 def _accounts():
-    accounts = __salt__["pillar.get"]("redis:users", {})
+    # Not by pillar.get: Salt 3008 answers a state with asterisks.
+    accounts = __pillar__.get("redis", {}).get("users", {})
     if not isinstance(accounts, dict) or not all(isinstance(one, dict) for one in accounts.values()):
         raise ConfigError("pillar redis:users: want a name and a password in each line")
     _password(accounts, "admin")

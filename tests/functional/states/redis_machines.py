@@ -16,6 +16,7 @@ from pathlib import Path
 
 import sluice_redis
 import yaml
+from salt.utils.secret import hide
 from sluice_config import RedisServer, Tls
 from states_support import REPO
 
@@ -109,9 +110,7 @@ class RedisMachine:
         settings = {key: value for key, value in pillar.items() if key != "users"} | {"bind": self.host}
         modules, context = self.loaded.modules, self.loaded.states
         modules._dict.update(self.units.functions())
-        modules._dict["pillar.get"] = lambda key, default=None: {"redis:users": pillar["users"]}.get(
-            key, default
-        )
+        context.pack["__pillar__"] = hide({"redis": pillar})
         context.pack["__grains__"] = {**context.pack["__grains__"], "id": self.id}
         arguments = {
             "settings": settings,
