@@ -6,12 +6,14 @@ Servers and passwords come from /etc/sluice/release.json. What the orders do sta
 `--out=json`, and to other code, with data.
 """
 
+import functools
 import time
 
 import sluice_config
 import sluice_flag_input
 import sluice_flag_orders
 import sluice_flag_show
+from sluice_errors import RefusedError
 from sluice_flag_orders import Flags
 from sluice_flag_watch import Watch
 from sluice_runner import for_users, is_for_people
@@ -19,10 +21,25 @@ from sluice_runner import for_users, is_for_people
 __func_alias__ = {"set_": "set", "list_": "list"}
 
 
+def _for_users(function):
+    """Turn the expected errors into text and an exit code. In this module, see sluice_runner."""
+
+    @functools.wraps(function)
+    def edge(*args, **kwargs):
+        with for_users(f"flags.{function.__name__}"):
+            return function(*args, **kwargs)
+
+    return edge
+
+
 def _flags():
-    settings = sluice_config.load(__opts__.get("sluice_release", sluice_config.PATH))
-    by = sluice_flag_input.who(globals().get("__user__"), "master")
-    return Flags(settings.redis.user("writer"), by)
+    path = __opts__.get("sluice_release", sluice_config.PATH)
+    servers = sluice_config.load(path).redis.user("writer")
+    if not servers.servers:
+        raise RefusedError(
+            f"{path} names no Redis servers. Give the master's pillar redis:servers, then apply its state."
+        )
+    return Flags(servers, sluice_flag_input.who(globals().get("__user__"), "master"))
 
 
 def _answer(function, text, data):
@@ -34,7 +51,7 @@ def _done(function, done):
     return _answer(function, lambda: sluice_flag_show.line(done), lambda: sluice_flag_show.told_done(done))
 
 
-@for_users
+@_for_users
 def set_(name, value, wait=False, timeout=sluice_flag_orders.SPREAD_SECONDS, new=False):
     """
     Give a flag a value. Safe to repeat.
@@ -70,7 +87,7 @@ def set_(name, value, wait=False, timeout=sluice_flag_orders.SPREAD_SECONDS, new
     return _done("set", _flags().set(name, value, new=is_new, wait_seconds=seconds if waits else None))
 
 
-@for_users
+@_for_users
 def describe(name, owner=None, description=None, expires=None):
     """
     Say what a flag is for. A flag that is not there yet is made, without a value: that is off.
@@ -93,7 +110,7 @@ def describe(name, owner=None, description=None, expires=None):
     return _done("describe", _flags().describe(name, owner, description, expires))
 
 
-@for_users
+@_for_users
 def rules(name, rules=None, variants=None):
     """
     Give a flag rules and variants, see docs/reference/flag-rules.md.
@@ -114,7 +131,7 @@ def rules(name, rules=None, variants=None):
     return _done("rules", _flags().rule(name, rules, variants))
 
 
-@for_users
+@_for_users
 def delete(name):
     """
     Remove a flag, value and description; applications take it as off. Its history stays for 90 days.
@@ -133,7 +150,7 @@ def delete(name):
     return _done("delete", _flags().delete(name))
 
 
-@for_users
+@_for_users
 def get(name, servers=False):
     """
     All of one flag.
@@ -167,7 +184,7 @@ def get(name, servers=False):
     )
 
 
-@for_users
+@_for_users
 def list_():
     """
     Every flag, also those that only redis-cli knows; those past their expiry are marked STALE.
@@ -188,7 +205,7 @@ def list_():
     )
 
 
-@for_users
+@_for_users
 def history(name):
     """
     Who changed a flag when, newest first, the last 100 times.
@@ -213,7 +230,7 @@ def history(name):
     )
 
 
-@for_users
+@_for_users
 def wait(name, value, timeout=30):
     """
     Wait until every server has this value of a flag.
@@ -239,7 +256,7 @@ def wait(name, value, timeout=30):
     )
 
 
-@for_users
+@_for_users
 def watch(name="all", seconds=60):
     """
     Print the changes of a flag, or of all, as they come.
@@ -262,11 +279,8 @@ def watch(name="all", seconds=60):
     watching, seen = Watch(flags.reader, sluice_flag_input.watched_name(name)), []
     for flag, entry in watching.changes(listens):
         seen.append({"flag": flag} | sluice_flag_show.told_entry(entry))
-        _print(sluice_flag_show.event(flag, entry))
+        if is_for_people(__opts__, "flags.watch"):
+            # Salt's own way, a progress event, shows each as a nested dict of five lines.
+            print(sluice_flag_show.event(flag, entry), flush=True)
     count = f"{len(seen)} change{'' if len(seen) == 1 else 's'} in {listens:g} s"
     return _answer("watch", lambda: count, lambda: seen)
-
-
-def _print(line):
-    """On the terminal of `salt-run`, now; and on the event bus for who listens there."""
-    __jid_event__.fire_event({"data": line, "outputter": "nested"}, "progress")

@@ -6,6 +6,7 @@ The steps `check`, `start`, `drain`, `verify`, `admit`, `confirm` and `fail` bel
 they do stands in `_utils/sluice_*.py`; here is only the edge to Salt.
 """
 
+import functools
 import logging
 
 import sluice_alert
@@ -22,6 +23,17 @@ from sluice_steps import Steps
 log = logging.getLogger(__name__)
 
 
+def _for_users(function):
+    """Turn the expected errors into text and an exit code. In this module, see sluice_runner."""
+
+    @functools.wraps(function)
+    def edge(*args, **kwargs):
+        with for_users(f"release.{function.__name__}"):
+            return function(*args, **kwargs)
+
+    return edge
+
+
 def _settings():
     return sluice_config.load(__opts__.get("sluice_release", sluice_config.PATH))
 
@@ -34,7 +46,7 @@ def _who():
     return str(globals().get("__user__") or "unknown")
 
 
-@for_users
+@_for_users
 def check(service=None, version=None):
     """
     Make sure that a version can be released now; changes nothing.
@@ -55,7 +67,7 @@ def check(service=None, version=None):
     return sluice_ready.check(_steps(service), version)
 
 
-@for_users
+@_for_users
 def start(service=None, version=None):
     """
     Open a release in the ledger. A step of canary.sls: from here on the canary host is to run `version`.
@@ -69,7 +81,7 @@ def start(service=None, version=None):
     return _steps(service).start(version, _who())
 
 
-@for_users
+@_for_users
 def drain(service):
     """
     Keep traffic away from the canary at every balancer. A step of canary.sls.
@@ -79,7 +91,7 @@ def drain(service):
     return _steps(service).drain()
 
 
-@for_users
+@_for_users
 def verify(service):
     """
     Wait until the canary is healthy, and probe it from the balancers. A step of canary.sls.
@@ -89,7 +101,7 @@ def verify(service):
     return _steps(service).verify()
 
 
-@for_users
+@_for_users
 def admit(service):
     """
     Let the balancers send requests to the canary. A step of canary.sls.
@@ -99,7 +111,7 @@ def admit(service):
     return _steps(service).admit()
 
 
-@for_users
+@_for_users
 def confirm(service):
     """
     Read back at the balancers that the canary has its share. The last step of canary.sls.
@@ -109,7 +121,7 @@ def confirm(service):
     return _steps(service).confirm()
 
 
-@for_users
+@_for_users
 def fail(service):
     """
     End the release because its installation failed, and say why. A step of canary.sls; always fails.
@@ -127,7 +139,7 @@ def _last_state_run():
     return found["data"] if set(found) == {"data", "outputter"} else found
 
 
-@for_users
+@_for_users
 def abort(service):
     """
     Drain the canary at every balancer and end the open release, if there is one. Safe to repeat.
@@ -146,7 +158,7 @@ def abort(service):
     return sluice_orders.abort(_steps(service), _who())
 
 
-@for_users
+@_for_users
 def clear(service):
     """
     Clear the alert of a service: in Redis, then at every balancer; then read back. Safe to repeat.
@@ -206,7 +218,7 @@ def ready():
     return doors
 
 
-@for_users
+@_for_users
 def status(service=None):
     """
     Tell what is on what with which weight, and whether an alert stands.

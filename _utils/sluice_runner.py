@@ -1,17 +1,14 @@
 """What every runner of Sluice needs at its edge to Salt: errors that people read, and who reads."""
 
-import functools
 import logging
-from collections.abc import Callable, Mapping
-from typing import Any, ParamSpec, TypeVar
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
 
 import salt.exceptions  # type: ignore[import-untyped]
 from sluice_errors import ReleaseError
 
 log = logging.getLogger(__name__)
-
-Given = ParamSpec("Given")
-Gives = TypeVar("Gives")
 
 
 class Failed(salt.exceptions.NotImplemented):  # type: ignore[misc]
@@ -23,18 +20,19 @@ class Failed(salt.exceptions.NotImplemented):  # type: ignore[misc]
     """
 
 
-def for_users(function: Callable[Given, Gives]) -> Callable[Given, Gives]:
-    """Turn the expected errors into text and an exit code; all others keep their traceback."""
+@contextmanager
+def for_users(function: str) -> Iterator[None]:
+    """
+    Turn the expected errors of `function` into text and an exit code; all others keep their traceback.
 
-    @functools.wraps(function)
-    def edge(*args: Given.args, **kwargs: Given.kwargs) -> Gives:
-        try:
-            return function(*args, **kwargs)
-        except ReleaseError as error:
-            log.info("%s.%s: %s", function.__module__, function.__name__, error)
-            raise Failed(str(error)) from error
-
-    return edge
+    No decorator: Salt puts `__user__` and others into the globals of the function that it sees (3008.3),
+    which has to be one of the runner's own module.
+    """
+    try:
+        yield
+    except ReleaseError as error:
+        log.info("%s: %s", function, error)
+        raise Failed(str(error)) from error
 
 
 def is_for_people(opts: Mapping[str, Any], function: str) -> bool:
