@@ -4,6 +4,8 @@ The machines, seen from the master: who is there, where they are, and asking the
 The one `sluice_*` module that calls Salt. It takes the master's options as an argument, not as a dunder.
 """
 
+import contextlib
+import time
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
@@ -21,6 +23,10 @@ PING_SECONDS = 5
 CALL_SECONDS = 30
 # How long to ask a silent minion whether it is still at it (Salt's default of 10 is for big fleets).
 GATHER_SECONDS = 4
+# A minion that says it is still at it is slow, or waits for another run; not much longer, or it is stuck.
+STILL_AT_IT_SECONDS = 60
+# Between two looks at what came in.
+LOOK_SECONDS = 0.01
 
 
 @dataclass(frozen=True)
@@ -70,20 +76,29 @@ class Fleet:
     def call(
         self, ids: Iterable[str], fun: str, *args: object, timeout: int = CALL_SECONDS, **kwargs: object
     ) -> dict[str, Answer]:
-        """Run `fun` on the minions `ids` and wait. Every id is in the result, silent ones with an error."""
-        wanted = list(ids)
+        """
+        Run `fun` on the minions `ids` and wait. Every id is in the result, silent ones with an error.
+
+        Who has not answered after `timeout` seconds is asked whether it is still at it. If it is, it is
+        waited for another minute and no longer: a run that never ends must not keep a thread of the reactor.
+        """
+        wanted, longest = list(ids), timeout + STILL_AT_IT_SECONDS
         with salt.client.LocalClient(mopts=self.opts) as client:
-            got = client.cmd(
+            coming = client.cmd_iter_no_block(
                 wanted,
                 fun,
                 arg=args,
                 kwarg=kwargs,
                 tgt_type="list",
                 timeout=timeout,
-                full_return=True,
                 gather_job_timeout=GATHER_SECONDS,
             )
-        return {id_: _answer(got.get(id_), timeout) for id_ in wanted}
+            with contextlib.closing(coming):
+                got, ended = _collected(coming, time.monotonic() + longest)
+        why = f"no answer within {timeout} s (is its salt-minion running?)"
+        if not ended:
+            why = f"no end after {longest} s; see what it is at with saltutil.running"
+        return {id_: _answer(got.get(id_), why) for id_ in wanted}
 
     def ask(
         self, ids: Iterable[str], fun: str, *args: object, timeout: int = CALL_SECONDS, **kwargs: object
@@ -100,9 +115,21 @@ def _mined(data: object) -> object:
     return data.get(MINE_FUNCTION) if isinstance(data, dict) else None
 
 
-def _answer(got: object, timeout: int) -> Answer:
+def _collected(coming: Iterable[dict[str, Any] | None], until: float) -> tuple[dict[str, Any], bool]:
+    """What minions return, None meaning nothing yet; and whether they came to an end by then."""
+    got: dict[str, Any] = {}
+    for some in coming:
+        got.update(some or {})
+        if not some:
+            if time.monotonic() > until:
+                return got, False
+            time.sleep(LOOK_SECONDS)
+    return got, True
+
+
+def _answer(got: object, why_none: str) -> Answer:
     if not isinstance(got, dict) or "ret" not in got or got.get("out") == "no_return":
-        return Answer(error=f"no answer within {timeout} s (is its salt-minion running?)")
+        return Answer(error=why_none)
     if got.get("retcode", 0) != 0:
         return Answer(got["ret"], error=one_line(got["ret"]))
     return Answer(got["ret"])

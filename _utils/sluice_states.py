@@ -6,14 +6,12 @@ from sluice_fleet import Answer, Fleet, one_line
 
 # A first application installs packages; a mere change of weights takes about two seconds.
 APPLY_SECONDS = 300
-# One that meets another state run waits its turn, as one of at most so many. Not True: Salt 3008.3 then
-# answers at once that all is well, and runs it some time later.
-QUEUE = 10
 
 
 def apply_balancer(fleet: Fleet, balancers: list[str]) -> dict[str, str | None]:
     """Apply the balancer state; each balancer's id with None, or why it refused."""
-    answers = fleet.call(balancers, "state.apply", "balancer", queue=QUEUE, timeout=APPLY_SECONDS)
+    # One that meets another state run waits its turn, whatever the minion's own setting is.
+    answers = fleet.call(balancers, "state.apply", "balancer", queue=True, timeout=APPLY_SECONDS)
     return {id_: refusal(answer) for id_, answer in answers.items()}
 
 

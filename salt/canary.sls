@@ -36,7 +36,7 @@ Install the version on the canary host:
     - tgt: {{ known.get("canary", "nobody") | json }}
     - tgt_type: compound
     - sls: {{ known.get("state", service) | json }}
-    - queue: 10
+    - queue: True
 
 If the installation fails, end the release and say why:
   salt.runner:

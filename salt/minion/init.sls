@@ -6,3 +6,12 @@ minion-config:
     - name: /etc/salt/minion.d/sluice.conf
     - source: salt://minion.d/sluice.conf
     - mode: '0644'
+
+# Salt 3008.3 keeps the runs that wait their turn in a folder for each master, and saltutil.find_job looks for them
+# where they were before: whoever gave an order that waits is told "did not return". These lead it there.
+{%- for queue in ("state_queue", "job_queue") %}
+minion-{{ queue | replace("_", "-") }}:
+  file.symlink:
+    - name: {{ opts.cachedir }}/{{ queue }}
+    - target: {{ opts.cachedir }}/queues/{{ opts.master | string | regex_replace("[^A-Za-z0-9._-]", "_") }}/{{ queue }}
+{%- endfor %}

@@ -8,6 +8,7 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
+import yaml
 
 REPO = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(Path(__file__).parent))
@@ -142,6 +143,7 @@ def minions(master, outside):
     here = Path(__file__).parent
     overrides = {
         "module_dirs": [str(here / "fakes"), str(REPO / "_modules")],
+        "state_queue": yaml.safe_load((REPO / "conf/minion.d/sluice.conf").read_text())["state_queue"],
         "fake_balancer_port": outside.balancer.port,
         "fake_balancer_config": str(outside.balancer_config),
         "mine_functions": {

@@ -6,6 +6,7 @@ import re
 import time
 
 from lab import machines
+from lab.errors import LabError
 from lab.load import Load
 from lab.process import wait_until
 
@@ -20,11 +21,31 @@ class Fleet:
 
     def on(self, machine, *words, timeout=120, text=None):
         """Run a command on a machine and return the finished process."""
-        return machines.exec_in(self.lab, machine, list(words), timeout=timeout, input=text)
+        return self._run(machines.exec_in, machine, words, timeout, text)
 
     def ok(self, machine, *words, timeout=120, text=None):
         """The same, but the command must succeed; what it printed."""
-        return machines.check_in(self.lab, machine, list(words), timeout=timeout, input=text)
+        return self._run(machines.check_in, machine, words, timeout, text)
+
+    def _run(self, way, machine, words, timeout, text):
+        try:
+            return way(self.lab, machine, list(words), timeout=timeout, input=text)
+        except LabError as error:
+            if "no end after" not in str(error):
+                raise
+            raise LabError(f"{error}\n{self.at_work()}") from error
+
+    def at_work(self):
+        """What each minion is at and the end of its journal: for an order that does not end."""
+        asked = ["salt", "--static", "--out=json", "--timeout=5", "*", "saltutil.running"]
+        journal = ["journalctl", "--no-pager", "-u", "salt-minion", "-n", "15"]
+        try:
+            told = machines.exec_in(self.lab, "master", asked, timeout=30).stdout
+            busy = [id_ for id_, jobs in json.loads(told).items() if jobs]
+            ends = [machines.exec_in(self.lab, id_, journal, timeout=10).stdout for id_ in busy]
+        except (LabError, ValueError) as error:
+            return f"and what the minions are at cannot be told: {error}"
+        return "\n".join([f"at work: {told}", *ends])
 
     def orchestrate(self, version, service="checkbox"):
         """Ship a version as a user would; the finished process with everything it said."""
