@@ -5,14 +5,10 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import platform
 import resource
-import signal
-import subprocess
 import sys
 from collections.abc import Sequence
 from dataclasses import asdict
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -22,10 +18,14 @@ from bench.balancer.errors import BenchError
 from bench.balancer.plan import GOAL_CASE, Case, Plan
 from bench.balancer.results import Round, goals, median, table
 from bench.balancer.session import Session, say
+from bench.machine import end_on_signals, machine, neighbours, said
 
 BUILD = CHECKOUT / "build"
-# Load average per core from which a round waits for others more than now and then.
-BUSY = 0.5
+VERSIONS = {
+    "haproxy": ["haproxy", "-v"],
+    "nginx": ["nginx", "-v"],
+    "node": ["node", "--version"],
+}
 
 
 def parser() -> argparse.ArgumentParser:
@@ -108,42 +108,6 @@ def prepare(names: list[str], folder: Path, notes: list[str]) -> list[str]:
     return names
 
 
-def neighbours(load: float, available: int) -> list[str]:
-    """A note if the machine has other things to do, so that nobody takes their noise for a proxy's."""
-    if load < BUSY * available:
-        return []
-    return [
-        f"The machine was busy before this began (load average {load:.1f} on {available} cores): "
-        "requests/s and latency are not to be trusted, CPU per request with care."
-    ]
-
-
-def machine() -> dict[str, Any]:
-    """What it was measured on and with."""
-    info = Path("/proc/cpuinfo").read_text().splitlines()
-    models = (line.partition(":")[2].strip() for line in info if line.startswith("model name"))
-    return {
-        "at": datetime.now(UTC).isoformat(timespec="seconds"),
-        "cores": os.cpu_count(),
-        "cpu": next(models, "unknown"),
-        "kernel": platform.release(),
-        "python": platform.python_version(),
-        "commit": said(["git", "-C", str(CHECKOUT), "describe", "--always", "--dirty"]),
-        "haproxy": said(["haproxy", "-v"]),
-        "nginx": said(["nginx", "-v"]),
-        "node": said(["node", "--version"]),
-    }
-
-
-def said(argv: list[str]) -> str:
-    """The first line that a command prints, or nothing."""
-    try:
-        done = subprocess.run(argv, capture_output=True, text=True, timeout=10, check=False)
-    except (OSError, subprocess.TimeoutExpired):
-        return ""
-    return next(iter((done.stdout + done.stderr).strip().splitlines()), "")
-
-
 def report(session: Session, about: dict[str, Any]) -> str:
     """The Markdown, with the JSON and the picture written beside."""
     merged = {
@@ -213,21 +177,9 @@ def panel(title: str, unit: str, values: dict[str, float | None] | dict[str, flo
     return chart.Panel(title, unit, bars)
 
 
-SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-
-
-def interrupted(*_: object) -> None:
-    """End it all, once: a second signal must not cut the end short."""
-    for sig in SIGNALS:
-        signal.signal(sig, signal.SIG_IGN)
-    raise KeyboardInterrupt
-
-
 def main(argv: list[str] | None = None) -> int:
     options = parser().parse_args(argv)
-    # The end of this process must be the end of all it started, however it is told.
-    for sig in SIGNALS:
-        signal.signal(sig, interrupted)
+    end_on_signals()
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
     try:
@@ -238,7 +190,7 @@ def main(argv: list[str] | None = None) -> int:
         say(f"   {len(made.cases)} case(s), {len(names)} contenders: about {made.estimate(len(names)):.0f} s")
         session = Session(made, names, BUILD / "bench-balancer", notes=notes)
         session.run()
-        print(report(session, machine()))
+        print(report(session, machine() | {name: said(argv) for name, argv in VERSIONS.items()}))
     except BenchError as error:
         say(f"bench: {error}")
         return 1

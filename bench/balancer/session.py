@@ -175,12 +175,16 @@ def start_contender(running: contextlib.ExitStack, place: Place, name: str, core
 
 def load(case: Case, port: int, cores: Sequence[int], seconds: int) -> Loaded:
     """Ask for one body over and over."""
-    threads = min(len(cores), case.connections, 2)
-    argv = ["taskset", "-c", numbers(cores), tool("wrk"), f"-t{threads}", f"-c{case.connections}"]
-    argv += [f"-d{seconds}s", "--timeout", "10s", "-s", str(HERE / "wrk.lua")]
-    if case.load == "new":
-        argv += ["-H", "Connection: close"]
-    argv.append(f"http://127.0.0.1:{port}/{case.body}")
+    words = ["-s", str(HERE / "wrk.lua"), *(["-H", "Connection: close"] if case.load == "new" else [])]
+    words.append(f"http://127.0.0.1:{port}/{case.body}")
+    return run_wrk(words, case.connections, cores, seconds)
+
+
+def run_wrk(words: Sequence[str], connections: int, cores: Sequence[int], seconds: int) -> Loaded:
+    """Have wrk ask on so many connections; `words` are its script, the URL and what the script is told."""
+    threads = min(len(cores), connections, 2)
+    argv = ["taskset", "-c", numbers(cores), tool("wrk"), f"-t{threads}", f"-c{connections}"]
+    argv += [f"-d{seconds}s", "--timeout", "10s", *words]
     try:
         done = subprocess.run(
             argv, capture_output=True, text=True, timeout=seconds + WRK_GRACE_SECONDS, check=False

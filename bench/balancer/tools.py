@@ -14,17 +14,18 @@ from bench.balancer.errors import BenchError
 FETCH_SECONDS = 120
 
 
-def fetch_node(tools: Path) -> None:
-    """Install http-proxy as its lock file says, beside the script that uses it."""
+def fetch_node(tools: Path, source: Path = HERE / "node") -> None:
+    """Install node's packages as the lock file in `source` says, beside the script that uses them."""
     folder = tools / "node"
-    lock = (HERE / "node" / "package-lock.json").read_bytes()
+    lock = (source / "package-lock.json").read_bytes()
     folder.mkdir(parents=True, exist_ok=True)
-    shutil.copy(HERE / "node" / "proxy.js", folder)
+    for script in source.glob("*.js"):
+        shutil.copy(script, folder)
     done = folder / "installed-lock.json"
     if done.exists() and done.read_bytes() == lock:
         return
     for name in ("package.json", "package-lock.json"):
-        shutil.copy(HERE / "node" / name, folder)
+        shutil.copy(source / name, folder)
     run([tool("npm"), "ci", "--omit=dev", "--no-audit", "--no-fund", "--ignore-scripts"], folder)
     done.write_bytes(lock)
 

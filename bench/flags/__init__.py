@@ -1,0 +1,1 @@
+"""Flags measured beside other engines and servers: `python -m bench.flags`."""

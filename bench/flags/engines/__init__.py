@@ -1,0 +1,1 @@
+"""The engines, each as a program that asks itself many times and prints what that costs."""
