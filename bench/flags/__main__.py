@@ -16,7 +16,7 @@ from bench.balancer.errors import BenchError
 from bench.balancer.plan import cores
 from bench.balancer.session import numbers, say, scratch
 from bench.flags import changes, evaluation, propagation, serving, tools
-from bench.flags.fleet import start_fleet, start_service
+from bench.flags.fleet import SYNCS, start_fleet, start_service
 from bench.flags.results import Found, goals, report, told
 from bench.machine import CHECKOUT, end_on_signals, machine, neighbours, said
 
@@ -81,11 +81,13 @@ class Session:
 
     def propagation(self) -> None:
         everywhere = sorted(os.sched_getaffinity(0))
-        with contextlib.ExitStack() as running:
-            folder = Path(running.enter_context(scratch(None)))
-            fleet = start_fleet(running, folder, everywhere)
-            services = [start_service(running, fleet, nearest, everywhere)[0] for nearest in (1, 2)]
-            self.found.propagation = propagation.measure(fleet, services, self.plan.flips).told()
+        for sync in SYNCS:
+            say(f"   propagation: {self.plan.flips} flips, appendfsync {sync}")
+            with contextlib.ExitStack() as running:
+                folder = Path(running.enter_context(scratch(None)))
+                fleet = start_fleet(running, folder, everywhere, sync=sync)
+                services = [start_service(running, fleet, nearest, everywhere)[0] for nearest in (1, 2)]
+                self.found.propagation[sync] = propagation.measure(fleet, services, self.plan.flips).told()
 
     def serving(self) -> None:
         ours, others = cores(1, sorted(os.sched_getaffinity(0)))

@@ -19,14 +19,15 @@ from bench.flags.flagset import NAMES, sluice_document
 from bench.machine import CHECKOUT
 
 TOKEN = "benchmark-token-without-any-meaning"
-# As salt/redis has them: writes are on disk before they are answered, and changes of keys are told.
+# As salt/redis has them: changes of keys are told, and writes are on disk before anybody hears of them.
 SETTINGS = {
     "appendonly": "yes",
-    "appendfsync": "always",
     "maxmemory-policy": "noeviction",
     "notify-keyspace-events": "Kg$x",
     "save": "",
 }
+# When Redis waits for its disk: before each answer, as salt/redis has it; or never for longer than a second.
+SYNCS = ("always", "everysec")
 # Seconds for a change to be seen everywhere; far more than it takes.
 PATIENCE = 10.0
 
@@ -54,14 +55,16 @@ class Fleet:
                 raise BenchError("redis: the replicas did not take the flags")
 
 
-def start_fleet(running: contextlib.ExitStack, folder: Path, cores: list[int], replicas: int = 2) -> Fleet:
-    """Servers that answer and replicate; they end with `running`."""
+def start_fleet(
+    running: contextlib.ExitStack, folder: Path, cores: list[int], replicas: int = 2, sync: str = SYNCS[0]
+) -> Fleet:
+    """Servers that answer and replicate; they end with `running`. `sync` is one of SYNCS."""
     ports = tuple(free_ports(replicas + 1))
     for number, port in enumerate(ports):
         place = folder / f"redis-{number + 1}"
         place.mkdir()
         words = [tool("redis-server"), "--port", str(port), "--bind", "127.0.0.1", "--dir", str(place)]
-        for name, value in SETTINGS.items():
+        for name, value in (*SETTINGS.items(), ("appendfsync", sync)):
             words += [f"--{name}", value]
         if number:
             words += ["--replicaof", "127.0.0.1", str(ports[0])]

@@ -9,7 +9,6 @@ import time
 from dataclasses import dataclass, field
 
 from bench.balancer.errors import BenchError
-from bench.balancer.session import say
 from bench.flags.flagset import ON_OFF
 from bench.flags.fleet import PATIENCE, TOKEN, Fleet
 
@@ -104,7 +103,6 @@ class Asker(Line):
 
 def measure(fleet: Fleet, services: list[int], flips: int) -> Delays:
     """Flip a flag so many times."""
-    say(f"   propagation: {flips} flips, {len(services)} replicas with a flag service each")
     return asyncio.run(_measure(fleet, services, flips))
 
 

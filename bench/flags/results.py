@@ -9,6 +9,7 @@ from typing import Any
 from bench.balancer.results import Goal, Round, number, ratio
 from bench.flags.changes import Grown
 from bench.flags.evaluation import ENGINES, Costs
+from bench.flags.fleet import SYNCS
 from bench.flags.serving import MODES, TITLES
 
 # What is asked of the flags; the first is the one that an application meets most.
@@ -28,8 +29,8 @@ class Found:
     """All that was measured; empty where it was not."""
 
     evaluation: dict[str, Costs] = field(default_factory=dict)
-    # p50, p99 and max in milliseconds, by who was told.
-    propagation: dict[str, dict[str, float]] = field(default_factory=dict)
+    # p50, p99 and max in milliseconds, by Redis's appendfsync and who was told.
+    propagation: dict[str, dict[str, dict[str, float]]] = field(default_factory=dict)
     # By kind of request and server.
     serving: dict[str, dict[str, Round]] = field(default_factory=dict)
     memory: Grown | None = None
@@ -39,7 +40,7 @@ def goals(found: Found) -> list[Goal]:
     """What was asked for, beside what it is."""
     sluice = found.evaluation.get("sluice")
     values = [
-        found.propagation["service"]["p99"] if found.propagation else None,
+        found.propagation[SYNCS[0]]["service"]["p99"] if found.propagation else None,
         sluice.on_off_us if sluice else None,
         sluice.ruled_us if sluice else None,
         *(per_core(found.serving[mode]["sluice"], mode) if found.serving else None for mode in MODES),
@@ -130,8 +131,8 @@ def report(found: Found, notes: Sequence[str], made: Sequence[Goal]) -> str:
     lines = ["# Flags beside other engines and servers", "", *(f"{note}  " for note in notes)]
     if found.evaluation:
         lines += ["", "## Evaluation in process", "", *evaluation_table(found.evaluation)]
-    if found.propagation:
-        lines += ["", "## Propagation", "", *propagation_table(found.propagation)]
+    for sync, delays in found.propagation.items():
+        lines += ["", f"## Propagation, appendfsync {sync}", "", *propagation_table(delays)]
     for mode, measured in found.serving.items():
         kind = "one flag in a request" if mode == "single" else "all 350 flags in a request"
         lines += ["", f"## OFREP, {kind}", "", *serving_table(measured, mode)]
