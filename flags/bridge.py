@@ -44,6 +44,7 @@ class Bridge(httputil.HTTPConnection):
         if "Content-Length" not in headers and self._status not in NO_BODY:
             # Its end is the end of the connection.
             self.request.fields.keep_alive = False
+            self.connection.is_stream = True
         ours = {"Date", "Server", "Cache-Control"}
         lines = "".join(f"{name}: {value}\r\n" for name, value in headers.get_all() if name not in ours)
         self.connection.send_head(self.request, self._status, lines.encode("latin-1"), chunk or b"")
@@ -52,7 +53,7 @@ class Bridge(httputil.HTTPConnection):
 
     def write(self, chunk: bytes) -> asyncio.Future[None]:
         self._size += len(chunk)
-        self.connection.transport.write(chunk)
+        self.connection.write(chunk)
         return done()
 
     def finish(self) -> None:

@@ -74,7 +74,8 @@ class Connection(asyncio.Protocol):
         self._service, self._closed = service, closed
         self.transport: asyncio.Transport = None  # type: ignore[assignment]
         self.address = "unknown"
-        self._buffer = b""
+        # What came, and how far it is read.
+        self._buffer, self._at = b"", 0
         # The last head's lines of fields, which are the same for all requests of most clients.
         self._block: tuple[bytes, bytes] = (b"", b"")
         self._fields: Fields | None = None
@@ -87,6 +88,10 @@ class Connection(asyncio.Protocol):
         self._full = False
         self._paused = False
         self._closing = False
+        self._is_lost = False
+        self._is_advancing = False
+        # The answer under way ends with the connection.
+        self.is_stream = False
         self.since = service.now()
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -101,8 +106,8 @@ class Connection(asyncio.Protocol):
             self.transport.abort()
 
     def connection_lost(self, error: Exception | None) -> None:
-        self._closing = True
-        self._buffer = b""
+        self._closing = self._is_lost = True
+        self._buffer, self._at = b"", 0
         self._closed(self)
         if self.on_close is not None:
             self.on_close()
@@ -118,16 +123,37 @@ class Connection(asyncio.Protocol):
     def _advance(self) -> None:
         """Answer what came, until a request is not whole or has to be waited for."""
         try:
-            while self._buffer and self._busy is None and not self._closing and not self._full:
+            while (
+                self._at < len(self._buffer) and self._busy is None and not (self._closing or self._is_full)
+            ):
                 request = self._next()
                 if request is None:
                     break
                 self._answer(request)
         except BadRequest as bad:
             self._refuse(bad)
-        if len(self._buffer) > MAX_WAITING_BYTES and (self._busy is not None or self._full):
-            self._paused = True
-            self.transport.pause_reading()
+        self._is_advancing = False
+        if not self._closing:
+            self._buffer, self._at = self._buffer[self._at :], 0
+            self._hold()
+
+    @property
+    def _is_full(self) -> bool:
+        """True while the client does not take what was written; the loop tells that later than it is so."""
+        return self._full or self.unsent > MAX_UNSENT_BYTES
+
+    def _hold(self) -> None:
+        """Read no more from a client than can be answered, and go on when it can."""
+        is_held = self._busy is not None or self._is_full
+        if is_held and len(self._buffer) > MAX_WAITING_BYTES:
+            if not self._paused:
+                self._paused = True
+                self.transport.pause_reading()
+        elif self._paused and not is_held:
+            self._paused = False
+            self.transport.resume_reading()
+        if self._buffer and self._busy is None and not self._full and self._is_full:
+            asyncio.get_running_loop().call_soon(self._advance)
 
     def _next(self) -> Request | None:
         """The next request, if it has come whole. Raises BadRequest."""
@@ -145,27 +171,34 @@ class Connection(asyncio.Protocol):
 
     def _read_head(self) -> bool:
         data = self._buffer
-        if data.startswith(b"\r\n"):
+        if data.startswith(b"\r\n", self._at):
             # RFC 9112, 2.2: an empty line before a request is left out.
-            data = self._buffer = data[2:]
-        end = data.find(b"\r\n\r\n")
-        first = data.find(b"\n")
-        if first >= 0 and (end < 0 or end > MAX_HEAD_BYTES):
-            read_line(data[: first - 1] if data[first - 1 : first] == b"\r" else data[: first + 1])
+            self._at += 2
+        start = self._at
+        end = data.find(b"\r\n\r\n", start, start + MAX_HEAD_BYTES + 4)
         if end < 0:
-            if len(data) > (MAX_TARGET_BYTES + 64 if first < 0 else MAX_HEAD_BYTES):
-                raise BadRequest(*((414, "target too long") if first < 0 else (431, "head too large")))
+            self._check_begun(data[start : start + MAX_HEAD_BYTES + 1])
             return False
-        if end > MAX_HEAD_BYTES:
-            raise BadRequest(431, "head too large")
-        line, _, block = data[: end + 2].partition(b"\r\n")
+        line, _, block = data[start : end + 2].partition(b"\r\n")
         method, target, minor = read_line(line)
         if self._fields is None or self._block != (block, minor):
             self._fields, self._block = Fields(block, minor), (block, minor)
         self._head = (method, target, minor, self._fields)
-        self._buffer = data[end + 4 :]
+        self._at = end + 4
         self._expect(self._fields)
         return True
+
+    @staticmethod
+    def _check_begun(head: bytes) -> None:
+        """Refuse a head that is not whole if it cannot become a good one."""
+        line, found, _ = head.partition(b"\n")
+        if found:
+            # With a bare line end it is none.
+            read_line(line.removesuffix(b"\r") if line.endswith(b"\r") else line + found)
+        elif len(line) > MAX_TARGET_BYTES + 64:
+            raise BadRequest(414, "target too long")
+        if len(head) > MAX_HEAD_BYTES:
+            raise BadRequest(431, "head too large")
 
     def _expect(self, fields: Fields) -> None:
         """Refuse a body that is too large before it comes; ask for one that waits to be asked for."""
@@ -173,26 +206,19 @@ class Connection(asyncio.Protocol):
         if fields.length > most:
             raise BadRequest(413, f"a body of more than {most} bytes")
         self._chunks = Chunks(most) if fields.is_chunked else None
-        if fields.expects and not self._buffer and (fields.length or fields.is_chunked):
+        if fields.expects and self._at == len(self._buffer) and (fields.length or fields.is_chunked):
             self.transport.write(CONTINUE)
 
     def _take_body(self, fields: Fields) -> bytes | None:
-        data = self._buffer
+        start = self._at
         if self._chunks is not None:
-            end = self._chunks.take(data, 0)
-            if end is None:
-                self._buffer = data[self._chunks.rest :]
-                return None
-            body, self._buffer = self._chunks.body, data[end:]
-            return body
-        length = fields.length
-        if len(data) < length:
+            end = self._chunks.take(self._buffer, start)
+            self._at = self._chunks.rest if end is None else end
+            return self._chunks.body if end is not None else None
+        if len(self._buffer) - start < fields.length:
             return None
-        if len(data) == length:
-            self._buffer = b""
-            return data
-        self._buffer = data[length:]
-        return data[:length]
+        self._at = start + fields.length
+        return self._buffer[start : self._at]
 
     # Answers.
 
@@ -220,7 +246,12 @@ class Connection(asyncio.Protocol):
             b"\r\n",
             rest,
         )
-        self.transport.write(b"".join(parts))
+        self.write(b"".join(parts))
+
+    def write(self, data: bytes) -> None:
+        """Send more of an answer; of no use, and no error, once the client is gone."""
+        if not self._is_lost:
+            self.transport.write(data)
 
     def over(self, request: Request, status: int, size: int) -> None:
         """The answer is sent."""
@@ -230,14 +261,11 @@ class Connection(asyncio.Protocol):
             return
         if not request.fields.keep_alive or self._service.is_stopping:
             self._end()
-        elif was_busy:
+        elif was_busy and not self._is_advancing:
             self._go_on()
 
     def _go_on(self) -> None:
         self.since = self._service.now()
-        if self._paused and not self._full:
-            self._paused = False
-            self.transport.resume_reading()
         # Not at once: a hundred pipelined requests would be as many calls deep.
         asyncio.get_running_loop().call_soon(self._advance)
 
@@ -252,7 +280,7 @@ class Connection(asyncio.Protocol):
     def _end(self) -> None:
         """Close when all is sent; what still comes is read and thrown away for a moment."""
         self._closing = True
-        self._buffer = b""
+        self._buffer, self._at = b"", 0
         self.since = self._service.now()
         if self.transport.is_closing():
             return
@@ -264,8 +292,13 @@ class Connection(asyncio.Protocol):
             self.transport.close()
 
     def eof_received(self) -> bool:
-        # A client may close its half after its request and still wait for the answer.
-        return self._busy is not None and self.transport.can_write_eof() and not self._closing
+        # A client may close its half after its request and still wait for the answer, but not for a stream's.
+        return (
+            self._busy is not None
+            and not self._closing
+            and self.transport.can_write_eof()
+            and not self.is_stream
+        )
 
     def pause_writing(self) -> None:
         self._full = True
@@ -280,15 +313,18 @@ class Connection(asyncio.Protocol):
     @property
     def unsent(self) -> int:
         """Bytes that the client has not taken yet."""
-        return self.transport.get_write_buffer_size()
+        return 0 if self._is_lost else self.transport.get_write_buffer_size()
 
     def abort(self) -> None:
         self._closing = True
         self.transport.abort()
 
     def close_if_idle(self) -> None:
-        """End a connection on which nothing is under way."""
-        if self._busy is None and not self._closing and not self._buffer and self._head is None:
+        """End a connection on which nothing is under way; one that is ending need not linger."""
+        if self._closing:
+            if not self.unsent:
+                self.transport.close()
+        elif self._busy is None and not self._buffer and self._head is None:
             self._end()
 
     def check_time(self, now: float) -> None:

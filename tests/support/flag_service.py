@@ -98,7 +98,9 @@ class FlagService:
         return code
 
     def said(self):
-        return (self.directory / "output").read_text()
+        """All that it wrote to its terminal."""
+        output = self.directory / "output"
+        return output.read_text() if output.exists() else ""
 
     def memory_kb(self):
         """Its resident memory."""

@@ -23,7 +23,8 @@ def shared(shared_fleet, tmp_path_factory):
     service = FlagService(tmp_path_factory.mktemp("flags"), shared_fleet).start()
     service.fleet = shared_fleet
     yield service
-    service.stop()
+    assert service.stop() == 0
+    assert "Traceback" not in service.said()
 
 
 @pytest.fixture
@@ -47,6 +48,7 @@ def flags(tmp_path):
     yield make
     for one in made:
         one.stop()
+        assert "Traceback" not in one.said()
 
 
 def has_all(fleet):
