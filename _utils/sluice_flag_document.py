@@ -25,6 +25,9 @@ MAX_BYTES = 65_536
 MAX_DEPTH = 16
 # Beyond it other languages' readers of JSON round a number (RFC 8259, 6).
 MAX_INTEGER = 2**53 - 1
+# YAML has a mind of its own about these, and pillar and states are YAML.
+QUOTE_WORDS = "in YAML quote 'on' and 'off'"
+QUOTE_TIMES = "in YAML quote dates and times"
 # An attribute's name, a targeting key, an operand.
 MAX_TEXT = 1024
 
@@ -152,7 +155,7 @@ def _size(piece: Piece) -> int:
     if isinstance(raw, str) and not _is_unicode(raw):
         raise piece.unwanted("text that can be written as UTF-8")
     if raw is not None and not isinstance(raw, (str, int, float)):
-        raise piece.unwanted("JSON: an object, a list, text, a number, true, false or null")
+        raise piece.unwanted(f"JSON: an object, a list, text, a number, true, false or null; {QUOTE_TIMES}")
     return len(json.dumps(raw))
 
 
@@ -172,5 +175,5 @@ def _inner(piece: Piece) -> list[Piece]:
         return []
     for key in piece.raw:
         if not isinstance(key, str):
-            raise piece.refuse(f"a key that is no text but {type(key).__name__}")
+            raise piece.refuse(f"a key that is no text but {type(key).__name__}; {QUOTE_WORDS}")
     return [*(Piece(piece.flag, piece.path, key) for key in piece.raw), *piece.entries().values()]

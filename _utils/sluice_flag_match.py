@@ -22,7 +22,7 @@ from sluice_flag_answers import (
 )
 from sluice_flag_buckets import BUCKETS, PER_PERCENT, bucket_of
 from sluice_flag_conditions import Condition, condition
-from sluice_flag_document import Piece
+from sluice_flag_document import QUOTE_WORDS, Piece
 from sluice_flag_times import span
 
 # From a context and the time.
@@ -71,7 +71,8 @@ class Reader:
     def variant(self, piece: Piece) -> str:
         """The name of a declared variant."""
         if not isinstance(piece.raw, str) or piece.raw not in self._variants:
-            raise piece.unwanted(f"a declared variant: {', '.join(self._variants)}")
+            hint = f"; {QUOTE_WORDS}" if isinstance(piece.raw, bool) else ""
+            raise piece.unwanted(f"a declared variant: {', '.join(self._variants)}{hint}")
         return piece.raw
 
     def on(self, piece: Piece) -> str:

@@ -4,6 +4,7 @@ import json
 import re
 
 import pytest
+import yaml
 from docs_support import page, rows
 from sluice_flag_answers import ERROR, INVALID_CONTEXT, REASONS, TARGETING_KEY_MISSING
 from sluice_flag_buckets import bucket
@@ -18,7 +19,8 @@ HOWTO = page("howto/roll-out-with-rules.md")
 def examples():
     """Every document or rules of the pages, as documents."""
     blocks = re.findall(r"^```json\n(.*?)^```", REFERENCE, flags=re.M | re.S)
-    blocks += re.findall(r"(?:^(?: {4}| {8})[{ ].*\n)+", HOWTO, flags=re.M)
+    unfenced = re.sub(r"^```.*?^```", "", HOWTO, flags=re.M | re.S)
+    blocks += re.findall(r"(?:^(?: {4}| {8})[{ ].*\n)+", unfenced, flags=re.M)
     found = [json.loads(block) for block in blocks]
     return [example if "rules" in example else {"rules": example} for example in found]
 
@@ -36,6 +38,11 @@ def test_every_example_is_one_that_is_taken(document):
 
 def test_there_are_examples():
     assert len(examples()) >= 7
+
+
+def test_the_example_in_yaml_is_one_that_is_taken():
+    (told,) = [yaml.safe_load(block) for block in re.findall(r"^```yaml\n(.*?)^```", HOWTO, re.M | re.S)]
+    parse("new-cart", told["new-cart"]["flag.rules"][0])
 
 
 @pytest.mark.parametrize("word", [*_GROUPS, *_TESTS, *_SHARES, "if", "serve", "deny", "allow", "default"])

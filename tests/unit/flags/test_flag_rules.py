@@ -2,6 +2,7 @@
 
 import json
 import time
+from datetime import datetime
 
 import pytest
 from sluice_errors import ReleaseError
@@ -135,6 +136,18 @@ def test_a_value_that_is_no_text_is_refused(value):
         (rules(release=["checkbox"]), "rules.release", "want a service's name"),
         (rules(default="red"), "rules.default", "'red', want a declared variant: on, off"),
         (rules(default=["on"]), "rules.default", "want a declared variant"),
+        # What YAML makes of `on`, `off` and times without quotes.
+        (
+            rules(default=True),
+            "rules.default",
+            "want a declared variant: on, off; in YAML quote 'on' and 'off'",
+        ),
+        (
+            {"variants": {False: 1}},
+            "variants",
+            "a key that is no text but bool; in YAML quote 'on' and 'off'",
+        ),
+        (rules(**{"from": datetime(2026, 12, 1)}), "rules.from", "in YAML quote dates and times"),
         ({"variants": COLOURS, **rules(deny=["a"])}, "rules", "no variant on is declared"),
         ({"variants": COLOURS, **rules(allow=["a"])}, "rules.allow", "no variant on is declared"),
         ({"variants": COLOURS, **match({"percentage": 5})}, "rules.match[0]", "no variant on is declared"),
