@@ -1,5 +1,5 @@
 # redis:ha sentinel: three or more Sentinels, one beside each server, promote a replica by themselves.
-{%- from "redis/map.jinja" import redis, files, place, settings with context %}
+{%- from "redis/map.jinja" import files, pems, place, settings with context %}
 {%- set unit_file = "/etc/systemd/system/" ~ files.sentinel.unit ~ ".service.d/sluice.conf" %}
 {%- set sentinel = dict(place, conf=files.etc ~ "/sentinel.conf", aclfile=files.etc ~ "/sentinel-users.acl", log=files.sentinel.log, unit_file=unit_file) %}
 
@@ -44,6 +44,10 @@ redis-sentinel-config:
     - require:
       - redis_server: redis-sentinel-users
       - file: redis-sentinel-unit
+    {%- if pems %}
+    - require_in:
+      - file: redis-tls-cleaned
+    {%- endif %}
 
 redis-sentinel-service:
   service.running:

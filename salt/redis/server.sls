@@ -1,10 +1,18 @@
 # A Redis server of the fleet: the master or a replica, with users of least rights.
-{%- from "redis/map.jinja" import redis, found, files, pems, place, settings with context %}
+{%- from "redis/map.jinja" import redis, providers, found, files, pems, place, settings with context %}
 {%- from "secrets.jinja" import required %}
 {%- set secrets = {} %}
 {%- for name, user in redis.users | dictsort %}{% do secrets.update({"redis:users:" ~ name ~ ":password": user.password}) %}{% endfor %}
 {%- for kind in ("ca", "cert", "key") if redis.tls.enabled %}{% do secrets.update({"redis:tls:" ~ kind: redis.tls[kind]}) %}{% endfor %}
 {{ required("redis", secrets) }}
+{%- if found.provider not in providers %}
+
+redis-provider:
+  refuse.because:
+    - name: {{ ("redis:provider is " ~ found.provider ~ "; want redis or valkey, or none of them for what there is") | json }}
+    - order: first
+    - failhard: True
+{%- endif %}
 
 redis-package:
   pkg.installed:
@@ -93,3 +101,16 @@ redis-role:
     - place: {{ place | json }}
     - require:
       - service: redis-service
+{%- if pems %}
+
+# Those of before; by now nobody reads them.
+redis-tls-cleaned:
+  file.directory:
+    - name: {{ files.etc }}/tls
+    - clean: True
+    - require:
+      - redis_server: redis-role
+      {%- for kind in pems %}
+      - file: redis-tls-{{ kind }}
+      {%- endfor %}
+{%- endif %}
