@@ -13,10 +13,12 @@ import sluice_config
 import sluice_flag_input
 import sluice_flag_orders
 import sluice_flag_show
+import sluice_redis_failover
+import sluice_redis_table
 from sluice_errors import RefusedError
 from sluice_flag_orders import Flags
 from sluice_flag_watch import Watch
-from sluice_runner import for_users, is_for_people
+from sluice_runner import Failed, for_users, is_for_people
 
 __func_alias__ = {"set_": "set", "list_": "list"}
 
@@ -32,14 +34,19 @@ def _for_users(function):
     return edge
 
 
-def _flags():
+def _servers():
     path = __opts__.get("sluice_release", sluice_config.PATH)
-    servers = sluice_config.load(path).redis.user("writer")
+    servers = sluice_config.load(path).redis
     if not servers.servers:
         raise RefusedError(
             f"{path} names no Redis servers. Give the master's pillar redis:servers, then apply its state."
         )
-    return Flags(servers, sluice_flag_input.who(globals().get("__user__"), "master"))
+    return servers
+
+
+def _flags():
+    by = sluice_flag_input.who(globals().get("__user__"), "master")
+    return Flags(_servers().user("writer"), by)
 
 
 def _answer(function, text, data):
@@ -279,8 +286,78 @@ def watch(name="all", seconds=60):
     watching, seen = Watch(flags.reader, sluice_flag_input.watched_name(name)), []
     for flag, entry in watching.changes(listens):
         seen.append({"flag": flag} | sluice_flag_show.told_entry(entry))
-        if is_for_people(__opts__, "flags.watch"):
-            # Salt's own way, a progress event, shows each as a nested dict of five lines.
-            print(sluice_flag_show.event(flag, entry), flush=True)
+        _tell("watch", sluice_flag_show.event(flag, entry))
     count = f"{len(seen)} change{'' if len(seen) == 1 else 's'} in {listens:g} s"
     return _answer("watch", lambda: count, lambda: seen)
+
+
+@_for_users
+def servers():
+    """
+    Every Redis server: whether it is the master or a replica, of which term, and how far behind.
+
+    CLI Example:
+
+    .. code-block:: bash
+
+        salt-run flags.servers
+        salt-run flags.servers --out=json
+
+    Returns a table, or id to `{"address", "reachable", "error", "role", "term", "offset", "behind_bytes",
+    "follows", "link", "silent_seconds", "version"}`; `role` is `master`, `stale master` (left over by a
+    promotion: nobody writes there) or `replica`. The exit code is 1, and a line says why, if none can be
+    taken for the master.
+    """
+    rows, problem = sluice_redis_table.rows(_servers())
+    if not is_for_people(__opts__, "flags.servers"):
+        return rows | ({"retcode": 1} if problem else {})
+    text = sluice_redis_table.text(rows)
+    if problem:
+        raise Failed(f"{text}\n{problem}")
+    return text
+
+
+@_for_users
+def promote(server, force=False, test=False):
+    """
+    Make another Redis the master, and all others that answer its replicas. Safe to repeat.
+
+    CLI Example:
+
+    .. code-block:: bash
+
+        salt-run flags.promote redis-2
+        salt-run flags.promote redis-2 test=True
+        salt-run flags.promote redis-2 force=True
+
+    server (str)
+        The id of a server in `redis:servers`. If it is the master already, only those that do not follow it
+        are set right.
+    force (bool)
+        Go on though acknowledged writes may be lost, with a master that is gone. Default False: refuse, and
+        name the server that has more or may have.
+    test (bool)
+        Only say what would be done. Default False.
+
+    A master that lives hands over: writers wait, up to a second in general and 5 at most, and no acknowledged
+    write is lost. Each step is printed as it is done and read back.
+
+    Returns a line, or `{"master", "was" (id or None), "term", "changed" (bool), "followers" (ids), "silent"
+    (id to why), "lost" (what may be)}`; with `test` a line that says what would be done.
+
+    Fails, with nothing changed, if it refuses; or says how things stand and how to go on, if a step failed.
+    """
+    checks = {"force": force, "test": test}
+    force, test = (sluice_flag_input.flag_of(name, value) for name, value in checks.items())
+    admins = _servers().user("admin")
+    if test:
+        return sluice_redis_failover.plan(admins, server, force).line()
+    done = sluice_redis_failover.promote(admins, server, force, functools.partial(_tell, "promote"))
+    return _answer("promote", done.line, done.told)
+
+
+def _tell(function, line):
+    """Print at once, if people read it."""
+    if is_for_people(__opts__, f"flags.{function}"):
+        # Salt's own way, a progress event, shows each as a nested dict of five lines.
+        print(line, flush=True)

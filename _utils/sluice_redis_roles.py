@@ -38,7 +38,7 @@ class Role:
     # Of a replica: `host:port` it follows, and whether that link is up.
     follows: str = ""
     linked: bool = False
-    # Seconds since it last heard of its master; -1 if never, or of a master.
+    # Of a replica: seconds since it last heard of its master; -1 if never since it started.
     silent_seconds: int = -1
     # Identities of the data, equal on a master and its replicas; the second is from before a promotion.
     replication_ids: tuple[str, ...] = ()
@@ -139,14 +139,17 @@ def _role(server: RedisServer, said: object, info: dict[str, str], term: int) ->
         )
     if said[0] != "slave":
         raise ValueError("neither master nor replica")
+    linked = said[3] == "connected"
     return Role(
         server,
         role="replica",
         term=term,
         offset=int(info["slave_repl_offset"]),
         follows=f"{said[1]}:{said[2]}",
-        linked=said[3] == "connected",
-        silent_seconds=int(info["master_last_io_seconds_ago"]),
+        linked=linked,
+        silent_seconds=int(
+            info["master_last_io_seconds_ago" if linked else "master_link_down_since_seconds"]
+        ),
         replication_ids=ids,
     )
 

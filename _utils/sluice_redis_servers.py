@@ -22,9 +22,9 @@ from sluice_redis_sentinel import NoMaster, named_master
 _last_master = ""
 
 
-def roles(servers: RedisServers, timeout: float = TIMEOUT_SECONDS) -> list[Role]:
+def roles(servers: RedisServers, timeout: float = TIMEOUT_SECONDS, *along: Command) -> list[Role]:
     """What each server says, in their order; all are asked at once, and dead ones cost `timeout`."""
-    return _roles(servers, timeout, _never)
+    return _roles(servers, timeout, _never, *along)
 
 
 def find_master(servers: RedisServers, timeout: float = TIMEOUT_SECONDS) -> RedisServer:
