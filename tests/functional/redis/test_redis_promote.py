@@ -91,7 +91,7 @@ def test_living_master_hands_over_without_losing_an_acknowledged_write(fleet):
         wait_for(lambda: len(writers.done) > before + 60, what="writes after the promotion")
     assert (done.master, done.was, done.term, done.changed) == ("redis-2", "redis-1", 1, True)
     assert done.followers == ("redis-1", "redis-3") and done.silent == {} and done.lost == ()
-    assert fleet.linked("redis-2")
+    fleet.wait_linked("redis-2")
     for id_ in fleet.servers:
         fleet.call("redis-2", "WAIT", "2", "2000", timeout=3)
         assert writers.missing_at(fleet, id_) == set()
@@ -115,7 +115,8 @@ def test_promotion_outlives_a_restart_of_every_server(fleet):
 def test_promotion_forth_and_back_raises_the_term_each_time(fleet):
     assert promoted(fleet, "redis-2").term == 1
     assert promoted(fleet, "redis-1").term == 2
-    assert fleet.linked("redis-1") and fleet.call("redis-3", "GET", TERM_KEY) == "2"
+    fleet.wait_linked("redis-1")
+    assert fleet.call("redis-3", "GET", TERM_KEY) == "2"
 
 
 def test_promoting_the_master_changes_nothing(fleet):
@@ -135,7 +136,7 @@ def test_progress_is_told_step_by_step_and_shows_no_password(fleet):
 
 def test_plan_tells_what_would_be_done_and_does_nothing(fleet):
     assert "would hand over to redis-2" in plan(fleet.declared("admin"), "redis-2").line()
-    assert fleet.linked("redis-1")
+    fleet.wait_linked("redis-1")
 
 
 def test_replica_takes_over_from_a_dead_master(fleet):
@@ -145,7 +146,7 @@ def test_replica_takes_over_from_a_dead_master(fleet):
     done = promoted(fleet, "redis-2")
     assert (done.master, done.was, done.term, done.followers) == ("redis-2", "", 1, ("redis-3",))
     assert "refused" in done.silent["redis-1"] and "is not to be written to" in done.line()
-    assert fleet.linked("redis-2")
+    fleet.wait_linked("redis-2")
     assert fleet.call("redis-3", "GET", "key1") == "1"
 
 
@@ -173,7 +174,8 @@ def test_old_master_that_returns_is_ignored_and_becomes_a_replica(fleet):
     fleet.call("redis-1", "SET", "key1", "by somebody who did not ask")
     done = promoted(fleet, "redis-2")
     assert (done.changed, done.term, done.followers) == (False, 1, ("redis-1", "redis-3"))
-    assert fleet.linked("redis-2") and fleet.call("redis-1", "GET", "key1") == "new"
+    fleet.wait_linked("redis-2")
+    assert fleet.call("redis-1", "GET", "key1") == "new"
 
 
 def test_silent_server_that_might_be_a_master_loses_by_a_higher_term(fleet):
@@ -248,7 +250,7 @@ def test_replica_of_another_master_is_not_handed_over_to(fleet):
     said = refused(fleet, "redis-3", force=True)
     assert "does not follow redis-1" in said and "salt-run flags.promote redis-1" in said
     promoted(fleet, "redis-1")
-    assert fleet.linked("redis-1")
+    fleet.wait_linked("redis-1")
     assert promoted(fleet, "redis-3").changed
 
 
@@ -256,7 +258,8 @@ def test_two_masters_of_the_same_term_need_force_and_end_as_one(fleet):
     fleet.call("redis-2", "REPLICAOF", "NO", "ONE")
     assert "redis-1 is a master of term 0" in refused(fleet, "redis-2")
     done = promoted(fleet, "redis-2", force=True)
-    assert done.term == 1 and fleet.linked("redis-2")
+    assert done.term == 1
+    fleet.wait_linked("redis-2")
     assert any("redis-1 is a master of term 0" in one for one in done.lost)
 
 
@@ -282,7 +285,8 @@ def test_interrupted_promotion_says_how_to_go_on_and_is_finished_by_the_next(
         masters = [one for one in roles(fleet.declared("admin")) if one.is_master]
         assert [one.server.id for one in masters] == ["redis-2"]
         done = promoted(fleet, "redis-2")
-        assert done.master == "redis-2" and fleet.linked("redis-2")
+        assert done.master == "redis-2"
+        fleet.wait_linked("redis-2")
         assert "replicaof" not in conf(fleet, "redis-2") and follows(fleet, "redis-2") in conf(
             fleet, "redis-3"
         )
@@ -328,19 +332,19 @@ def test_minimum_of_replicas_does_not_keep_a_promotion_from_its_end(tmp_path):
     with RedisFleet(tmp_path / "redis", options=options) as fleet:
         unlinked(fleet)
         assert promoted(fleet, "redis-2").term == 1
-        assert fleet.linked("redis-2")
+        fleet.wait_linked("redis-2")
 
 
 def test_promotion_speaks_tls(tmp_path):
     with RedisFleet(tmp_path / "redis", tls=True) as fleet:
         assert promoted(fleet, "redis-2").followers == ("redis-1", "redis-3")
-        assert fleet.linked("redis-2")
+        fleet.wait_linked("redis-2")
 
 
 def test_user_without_the_right_changes_nothing_and_is_named(fleet):
     with pytest.raises(PromotionError, match=r"FAILOVER as release: NOPERM"):
         promote(fleet.declared("release"), "redis-2")
-    assert fleet.linked("redis-1")
+    fleet.wait_linked("redis-1")
 
 
 def test_address_of_a_server_is_as_replicas_name_it(lasting):
