@@ -7,4 +7,5 @@ import sys
 from pathlib import Path
 
 # The balancer as a process and Redis are started as the functional tests start them.
-sys.path.insert(0, str(Path(__file__).parents[1] / "functional/balancer"))
+for folder in ("tests/functional/balancer", "_utils"):
+    sys.path.insert(0, str(Path(__file__).parents[2] / folder))

@@ -7,12 +7,12 @@ import sys
 import time
 
 from fake_systemd import FakeSystemd
-from redis_server import RedisServer
-from running import ROOT, Balancer, ask, wait_until
+from running import ROOT, Balancer, ask, redis_settings, wait_until
 
 from tests.soak.wire import NAME
 from tests.support.certificates import Authority
 from tests.support.ports import free_port
+from tests.support.redis_fleet import RedisFleet
 
 WORKERS = 3
 STABLE = ("stable-1", "stable-2", "stable-3")
@@ -63,7 +63,8 @@ class Stage:
 
     def __init__(self, directory):
         self.directory = directory
-        self.redis = RedisServer(made(directory / "redis"))
+        self.redis = RedisFleet(directory / "redis", replicas=1)
+        self.master = "redis-1"
         self.backends = {
             name: BackendProcess(made(directory / "backends"), name) for name in (*STABLE, *CANARY, SPARE)
         }
@@ -76,7 +77,7 @@ class Stage:
             tracks,
             {"stable": 70, "canary": 30},
             workers=WORKERS,
-            redis=self.redis.settings,
+            redis=redis_settings(self.redis, directory),
         )
         self.balancer.shop["monitor"] = {
             "max_error_ratio_over_stable": 0.2,
@@ -110,7 +111,7 @@ class Stage:
             wait_until(lambda: not any(map(is_there, workers)), "the workers are gone", 40)
         finally:
             self.balancer.systemd.stop()
-            self.redis.kill()
+            self.redis.close()
             for backend in self.backends.values():
                 if backend.process is not None:
                     backend.process.kill()

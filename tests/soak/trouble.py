@@ -240,8 +240,8 @@ class Trouble:
 
     def _clear(self):
         """As `salt-run release.clear` does it: in Redis, then at the balancer, then look."""
-        if self._stage.redis.runs:
-            self._stage.redis.client_says("del", "sluice:alert:shop", user="operator")
+        if self._stage.redis.alive(self._stage.master):
+            self._redis("DEL", "sluice:alert:shop")
         answer = self._balancer.admin("DELETE", "/alert/shop")
         assert answer.json == {"cleared": True}, answer.body
         time.sleep(0.1)
@@ -265,8 +265,7 @@ class Trouble:
 
     def alert_by_redis(self):
         with self._alerted("Redis"):
-            said = self._stage.redis.client_says("set", "sluice:alert:shop", "soak", user="operator")
-            assert said == "OK", said
+            assert self._redis("SET", "sluice:alert:shop", "soak") == "OK"
             wait_until(self._balancer.alert, "the alert")
 
     def alert_by_the_monitor(self):
@@ -281,8 +280,18 @@ class Trouble:
                 backend.be_bad(False)
 
     def lose_redis(self):
-        """Alerts work without it."""
-        self._stage.redis.kill()
+        """Alerts work without a master; then another server is it, and the old one follows."""
+        stage, old = self._stage, self._stage.master
+        stage.redis.kill(old)
         self.alert_at_its_own_listener()
-        self._stage.redis.start()
-        wait_until(lambda: self._balancer.status()["redis"] == "connected", "Redis is found again")
+        stage.master = next(server for server in stage.redis.hosts if server != old)
+        stage.redis.promote(stage.master)
+        wait_until(lambda: self._reads_from(stage.master), "the new master is found")
+        stage.redis.restart(old)
+        stage.redis.call(old, "REPLICAOF", stage.redis.hosts[stage.master], str(stage.redis.port))
+
+    def _reads_from(self, server):
+        return self._balancer.status()["redis_servers"][server]["reads"]
+
+    def _redis(self, *words):
+        return self._stage.redis.call(self._stage.master, *words, user="operator")

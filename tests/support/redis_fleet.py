@@ -99,6 +99,7 @@ class RedisFleet:
         self.hosts = {f"redis-{number}": f"{net}.{number}" for number in range(1, replicas + 2)}
         self.tls = self._certificates() if tls else None
         self.servers, self.sentinels = {}, {}
+        self.term = 0
         for id_, host in self.hosts.items():
             (self.folder / id_).mkdir(parents=True)
             self.servers[id_] = Process(self.folder / id_, host, self.port)
@@ -115,7 +116,7 @@ class RedisFleet:
 
     def __enter__(self):
         try:
-            self._start()
+            self.start()
         except BaseException:
             self.close()
             raise
@@ -128,7 +129,8 @@ class RedisFleet:
         for process in [*self.sentinels.values(), *self.servers.values()]:
             process.stop()
 
-    def _start(self):
+    def start(self):
+        """Start all of them, and return when they are as they should be."""
         for id_, server in self.servers.items():
             server.config.write_text("\n".join(self._lines(id_)) + "\n")
             (server.folder / "users.acl").write_text("\n".join(_users(_rules())) + "\n")
@@ -262,6 +264,15 @@ class RedisFleet:
 
     def resume(self, id_):
         self.servers[id_].resume()
+
+    def promote(self, id_):
+        """What a promotion leaves: a master of the next term, which all others that answer follow."""
+        self.term += 1
+        self.call(id_, "REPLICAOF", "NO", "ONE")
+        self.call(id_, "SET", "sluice:term", str(self.term))
+        for other in self.hosts:
+            if other != id_ and self.alive(other):
+                self.call(other, "REPLICAOF", self.hosts[id_], str(self.port))
 
     def restart(self, id_):
         """Start what was killed, with the configuration it had then."""

@@ -59,6 +59,17 @@ def ask(port, method, path, body=None, headers=None, timeout=PATIENCE):
         connection.close()
 
 
+def redis_settings(fleet, directory):
+    """`redis` of the balancer's file; its password is in `redis.password` in the directory."""
+    told = fleet.settings("balancer")
+    (directory / "redis.password").write_text(told["password"] + "\n")
+    return {
+        **{key: told[key] for key in ("servers", "ha", "sentinel_port", "username")},
+        **({"tls": {"ca": told["tls"]["ca"]}} if told["tls"]["enabled"] else {}),
+        "password_file": str(directory / "redis.password"),
+    }
+
+
 class Balancer:
     """`python -m balancer` on free ports of the loopback, with a directory of its own."""
 
