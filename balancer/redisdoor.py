@@ -152,25 +152,25 @@ class RedisDoor:
         """A key changed: if it is there now, that is an alert."""
         service = str(event["channel"]).partition(f":{PREFIX}")[2]
         if service in self._truth.config.services and event["data"] not in ("del", "expired"):
-            try:
-                value = await line.client.get(PREFIX + service)
-            except ResponseError:
-                value = ""  # A key of another type is a key all the same.
-            await self._take(line, service, value)
+            before = self._truth.clears
+            await self._take(line, service, await value_of(line.client, service), before)
 
     async def _read_all(self, line: Line[Look]) -> None:
         services = sorted(self._truth.config.services)
         if not services:
             return
+        before = self._truth.clears
         values = await line.client.mget([PREFIX + service for service in services])
         for service, value in zip(services, values, strict=True):
+            found: object = value
             # MGET says nil of a key of another type.
-            other_type = value is None and await line.client.exists(PREFIX + service)
-            await self._take(line, service, "" if other_type else value)
+            if found is None and await line.client.exists(PREFIX + service):
+                found = await value_of(line.client, service)
+            await self._take(line, service, found, before)
 
-    async def _take(self, line: Line[Look], service: str, value: object) -> None:
-        """An alert, unless another server is the right one by now."""
-        if value is None or self._choice.reader != line.server.id:
+    async def _take(self, line: Line[Look], service: str, value: object, before: int) -> None:
+        """An alert, unless another server is right by now, or one was cleared since the key was read."""
+        if value is None or self._choice.reader != line.server.id or self._truth.clears != before:
             return
         alert = parse(str(value))
         if self._truth.state.alert(service) is None:
@@ -220,6 +220,16 @@ async def named_master(client: Redis) -> Address:
     """The address of the master, as a Sentinel has it; empty if it knows none."""
     found = await client.sentinel_get_master_addr_by_name(SENTINEL_NAME)
     return (str(found[0]), str(found[1])) if isinstance(found, tuple) else ("", "")
+
+
+async def value_of(client: Redis, service: str) -> object:
+    """What an alert key holds, None if it is not there."""
+    try:
+        return await client.get(PREFIX + service)
+    except ResponseError as error:
+        if not str(error).startswith("WRONGTYPE"):
+            raise
+        return ""  # A key of another type is a key all the same.
 
 
 async def subscribe(events: PubSub) -> None:

@@ -75,6 +75,8 @@ class Supervisor:
         self.monitor = Monitor()
         self.history = History()
         self.failures = Failures()
+        # How many alerts were cleared: what was read in Redis before that counts no more.
+        self.clears = 0
         self.redis = RedisTalk(self)
         self.certificates = Certificates(loaded.services)
         kept = (*tokens.raw_at_start, *self.keys.raw_at_start)
@@ -238,6 +240,7 @@ class Supervisor:
             except OSError:
                 self.state.alerts = before
                 raise
+            self.clears += 1
             self.monitor.start_anew(service)
             log.warning("alert for %s cleared by %s", service, by)
         await self.push()

@@ -1,9 +1,15 @@
-"""Which Redis is the master, and which one is heard: by what all of them say, and nothing else."""
+"""Which Redis is the master, which one is heard, and when it is told of what."""
+
+import asyncio
+from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
-from balancer.alerts import Alert
+from balancer.alerts import Alert, State
 from balancer.redischoice import MASTER, REPLICA, Choice, Look, choose
+from balancer.redisdoor import RedisDoor
+from balancer.redisfile import RedisServer, RedisSettings
 from balancer.rediskeys import RENEW_SECONDS, AlertKeys, CanaryKeys
 
 
@@ -147,3 +153,35 @@ def test_a_new_master_is_told_of_canaries_that_serve_and_of_those_that_stopped(c
     keys.told("cart", "10")
     keys.begin_anew()
     assert keys.due({"shop": 30.0}) == {"shop": "30", "cart": None}
+
+
+class Truth:
+    """Of the supervisor what the door asks for."""
+
+    def __init__(self):
+        self.state = State(Path("/nowhere"))
+        self.config = SimpleNamespace(services={"shop": None})
+        self.clears = 0
+        self.raised = []
+
+    async def alert_from_redis(self, service, alert):
+        self.raised.append((service, alert.reason))
+
+
+@pytest.mark.parametrize(
+    ("reader", "clears", "raised"),
+    [
+        ("redis-1", 0, [("shop", "bad")]),
+        # Cleared since, or another server is the right one since: it is read again in a second.
+        ("redis-1", 1, []),
+        ("redis-2", 0, []),
+        (None, 0, []),
+    ],
+)
+def test_what_was_read_before_a_clear_or_from_another_server_raises_nothing(reader, clears, raised):
+    servers = (RedisServer("redis-1", "10.0.0.12", 6379), RedisServer("redis-2", "10.0.0.14", 6379))
+    truth = Truth()
+    door = RedisDoor(RedisSettings(servers, "none", 26379, None, "balancer", None), truth)
+    door._choice, truth.clears = Choice(reader=reader), clears
+    asyncio.run(door._take(door._lines["redis-1"], "shop", "bad", before=0))
+    assert truth.raised == raised
