@@ -6,7 +6,7 @@ A condition is true, false or unknown: unknown if the attribute is absent or of 
 expressions: one of a dozen characters can take hours.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from operator import ge, gt, le, lt
 from typing import Any
 
@@ -33,6 +33,14 @@ def condition(piece: Piece) -> Condition:
     test = _TESTS[tests[0]](entries[tests[0]])
     # An attribute that is null is absent.
     return lambda context: test(context.get(attribute))
+
+
+def size(raw: Mapping[str, Any]) -> int:
+    """How many attributes a condition that was read looks at."""
+    if "not" in raw:
+        return size(raw["not"])
+    inner = raw.get("all") or raw.get("any")
+    return sum(map(size, inner)) if inner else 1
 
 
 def _all(piece: Piece) -> Condition:

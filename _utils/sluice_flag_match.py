@@ -21,8 +21,8 @@ from sluice_flag_answers import (
     Context,
 )
 from sluice_flag_buckets import BUCKETS, PER_PERCENT, bucket_of
-from sluice_flag_conditions import Condition, condition
-from sluice_flag_document import QUOTE_WORDS, Piece
+from sluice_flag_conditions import Condition, condition, size
+from sluice_flag_document import MAX_TEXT, QUOTE_WORDS, Piece
 from sluice_flag_times import span
 
 # From a context and the time.
@@ -30,8 +30,9 @@ Take = Callable[[Context, float], Answer | None]
 # The share of the users at a time, in buckets.
 Share = Callable[[float], int]
 
-# Somebody must be able to read them, and each may cost an evaluation a microsecond or more.
+# Somebody must be able to read them, and each may cost an evaluation some microseconds.
 MAX_ENTRIES = 100
+MAX_CONDITIONS = 200
 PERCENTAGE_WANTED = "a percentage: a number from 0 to 100, in steps of 0.001"
 
 
@@ -61,8 +62,12 @@ class Reader:
         if len(items) > MAX_ENTRIES:
             raise piece.refuse(f"{len(items)} entries, want at most {MAX_ENTRIES}")
         entries: list[Entry] = []
+        conditions = 0
         for item in items:
             entry = self._entry(item)
+            conditions += size(item.raw["if"]) if entry.whom else 0
+            if conditions > MAX_CONDITIONS:
+                raise item.refuse(f"with it there are {conditions} conditions, want at most {MAX_CONDITIONS}")
             for earlier in entries:
                 _check_reached(item, entry, earlier)
             entries.append(entry)
@@ -134,7 +139,7 @@ class Reader:
 
         def take(context: Context, now: float) -> Answer | None:
             key = context.get(TARGETING_KEY)
-            return choose(find(key), now) if isinstance(key, str) and key else missing
+            return choose(find(key), now) if isinstance(key, str) and 0 < len(key) <= MAX_TEXT else missing
 
         return take
 

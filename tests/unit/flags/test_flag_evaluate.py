@@ -133,14 +133,16 @@ def test_the_default_is_for_whom_no_entry_takes():
     assert asked(document, context={"a": 1}) == Answer(False, "off", "TARGETING_MATCH")
 
 
-@pytest.mark.parametrize("context", [{}, {"targetingKey": ""}, {"targetingKey": 5}, {"targetingKey": None}])
-def test_a_share_of_people_without_a_key_is_off_and_an_error(context):
+@pytest.mark.parametrize("key", [None, "", 5, True, ["a"], "k" * 1025])
+def test_a_share_of_people_without_a_key_is_off_and_an_error(key):
+    context = {"targetingKey": key}
     missing = Answer(False, "off", "ERROR", "TARGETING_KEY_MISSING")
     ramp = {"from": "2026-01-01T00:00Z", "until": "2027-01-01T00:00Z"}
     split = [{"serve": "on", "percentage": 100}]
     for entry in ({"percentage": 99.999}, {"ramp": ramp}, {"split": split}):
         assert asked(rules(entry, default="on"), context=context) == missing
-        assert asked(rules(entry), "on", context=context) == missing
+        assert asked(rules(entry), "on", context=context) == asked(rules(entry)) == missing
+        assert asked(rules(entry), context={"targetingKey": "k" * 1024}).error is None
 
 
 def test_nobodys_key_is_needed_for_all_or_none():

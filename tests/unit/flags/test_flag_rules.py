@@ -310,6 +310,14 @@ def test_at_most_a_hundred_entries_are_taken():
     assert "101 entries, want at most 100" in str(refused(match(*entries)))
 
 
+def test_at_most_two_hundred_conditions_are_taken():
+    many = [{"any": [{"attribute": "a", "equals": number}] * 50} for number in range(4)]
+    parse("cart", match(*({"if": one} for one in many)))
+    error = refused(match(*({"if": one} for one in many), {"if": {"not": {"all": [ONE, ONE]}}}))
+    assert error.path == "rules.match[4]"
+    assert "there are 202 conditions, want at most 200" in str(error)
+
+
 def nested(levels):
     inner = ONE
     for _ in range(levels):
