@@ -61,7 +61,7 @@ FIXED = _words("""
 """)
 # What redis:config may not hold: it has a key of its own in pillar, or another value loses data or rights.
 OWN = _words("""
-    aclfile acl-pubsub-default bind daemonize dir enable-debug-command enable-module-command
+    aclfile acl-pubsub-default appendonly bind daemonize dir enable-debug-command enable-module-command
     enable-protected-configs include loadmodule logfile masterauth masteruser maxmemory maxmemory-policy
     min-replicas-max-lag min-replicas-to-write notify-keyspace-events port protected-mode rename-command
     replica-announce-ip replica-announce-port replica-read-only replica-serve-stale-data replicaof

@@ -159,6 +159,7 @@ def test_every_field_of_the_demos_result_is_told():
         "howto/request-rules.md",
         "howto/keep-users-on-a-version.md",
         "howto/run-the-lab.md",
+        "howto/set-up-redis.md",
         "howto/roll-out-with-rules.md",
         "howto/flip-a-flag.md",
     ],
