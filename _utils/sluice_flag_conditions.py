@@ -43,36 +43,25 @@ def size(raw: Mapping[str, Any]) -> int:
     return sum(map(size, inner)) if inner else 1
 
 
-def _all(piece: Piece) -> Condition:
-    inner = _conditions(piece)
+def _group(decisive: bool) -> Callable[[Piece], Condition]:
+    """`all` is decided by the first condition that is false, `any` by the first that is true."""
 
-    def holds(context: Context) -> bool | None:
-        result: bool | None = True
-        for one in inner:
-            found = one(context)
-            if found is False:
-                return False
-            if found is None:
-                result = None
-        return result
+    def read(piece: Piece) -> Condition:
+        inner = _conditions(piece)
 
-    return holds
+        def holds(context: Context) -> bool | None:
+            result: bool | None = not decisive
+            for one in inner:
+                found = one(context)
+                if found is decisive:
+                    return found
+                if found is None:
+                    result = None
+            return result
 
+        return holds
 
-def _any(piece: Piece) -> Condition:
-    inner = _conditions(piece)
-
-    def holds(context: Context) -> bool | None:
-        result: bool | None = False
-        for one in inner:
-            found = one(context)
-            if found:
-                return True
-            if found is None:
-                result = None
-        return result
-
-    return holds
+    return read
 
 
 def _not(piece: Piece) -> Condition:
@@ -162,7 +151,7 @@ def _order(compare: Callable[[Any, Any], bool]) -> Callable[[Piece], Test]:
     return read
 
 
-_GROUPS: dict[str, Callable[[Piece], Condition]] = {"all": _all, "any": _any, "not": _not}
+_GROUPS: dict[str, Callable[[Piece], Condition]] = {"all": _group(False), "any": _group(True), "not": _not}
 _TESTS: dict[str, Callable[[Piece], Test]] = {
     "equals": _equals,
     "in": _in,

@@ -6,9 +6,13 @@ import os
 import platform
 import signal
 import subprocess
+import sys
+from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
+
+from bench.balancer.errors import BenchError
 
 CHECKOUT = Path(__file__).parents[1]
 # Load average per core from which a round waits for others more than now and then.
@@ -16,10 +20,23 @@ BUSY = 0.5
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
-def end_on_signals() -> None:
-    """The end of this process must be the end of all it started, however it is told."""
+def ended(work: Callable[[], None]) -> int:
+    """
+    Do the work of a benchmark; its exit code.
+
+    The end of this process must be the end of all it started, however it is told.
+    """
     for sig in SIGNALS:
         signal.signal(sig, interrupted)
+    try:
+        work()
+    except BenchError as error:
+        print(f"bench: {error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print("bench: interrupted; everything it started has ended", file=sys.stderr)
+        return 130
+    return 0
 
 
 def interrupted(*_: object) -> None:

@@ -18,7 +18,7 @@ from bench.balancer.errors import BenchError
 from bench.balancer.plan import GOAL_CASE, Case, Plan
 from bench.balancer.results import Round, goals, median, table
 from bench.balancer.session import Session, say
-from bench.machine import end_on_signals, machine, neighbours, said
+from bench.machine import ended, machine, neighbours, said
 
 BUILD = CHECKOUT / "build"
 VERSIONS = {
@@ -179,26 +179,22 @@ def panel(title: str, unit: str, values: dict[str, float | None] | dict[str, flo
 
 def main(argv: list[str] | None = None) -> int:
     options = parser().parse_args(argv)
-    end_on_signals()
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
-    try:
-        made = make_plan(options)
-        names = among(options.contenders or [*CONTENDERS, DIRECT], (*CONTENDERS, DIRECT), "--contenders")
-        notes = neighbours(os.getloadavg()[0], len(os.sched_getaffinity(0)))
-        names = prepare(names, BUILD / "bench-balancer", notes)
-        say(f"   {len(made.cases)} case(s), {len(names)} contenders: about {made.estimate(len(names)):.0f} s")
-        session = Session(made, names, BUILD / "bench-balancer", notes=notes)
-        session.run()
-        print(report(session, machine() | {name: said(argv) for name, argv in VERSIONS.items()}))
-    except BenchError as error:
-        say(f"bench: {error}")
-        return 1
-    except KeyboardInterrupt:
-        say("bench: interrupted; everything it started has ended")
-        return 130
+    return ended(lambda: run(options))
+
+
+def run(options: argparse.Namespace) -> None:
+    """Measure what the options ask for, and tell it."""
+    made = make_plan(options)
+    names = among(options.contenders or [*CONTENDERS, DIRECT], (*CONTENDERS, DIRECT), "--contenders")
+    notes = neighbours(os.getloadavg()[0], len(os.sched_getaffinity(0)))
+    names = prepare(names, BUILD / "bench-balancer", notes)
+    say(f"   {len(made.cases)} case(s), {len(names)} contenders: about {made.estimate(len(names)):.0f} s")
+    session = Session(made, names, BUILD / "bench-balancer", notes=notes)
+    session.run()
+    print(report(session, machine() | {name: said(argv) for name, argv in VERSIONS.items()}))
     say("   written: build/bench-balancer.json, build/bench-balancer.svg")
-    return 0
 
 
 if __name__ == "__main__":

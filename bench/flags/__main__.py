@@ -18,7 +18,7 @@ from bench.balancer.session import numbers, say, scratch
 from bench.flags import changes, evaluation, propagation, serving, tools
 from bench.flags.fleet import SYNCS, start_fleet, start_service
 from bench.flags.results import Found, goals, report, told
-from bench.machine import CHECKOUT, end_on_signals, machine, neighbours, said
+from bench.machine import CHECKOUT, ended, machine, neighbours, said
 
 BUILD = CHECKOUT / "build"
 PARTS = ("evaluation", "propagation", "serving", "memory")
@@ -124,7 +124,7 @@ def parser() -> argparse.ArgumentParser:
         "machine: Markdown on standard output, and build/bench-flags.json. "
         "See docs/explanation/how-fast-flags-are.md.",
     )
-    made.add_argument("--quick", action="store_true", help="less of everything: a minute")
+    made.add_argument("--quick", action="store_true", help="less of everything: a minute or two")
     made.add_argument(
         "--only", choices=PARTS, action="append", help="this part only; may be given more than once"
     )
@@ -133,21 +133,17 @@ def parser() -> argparse.ArgumentParser:
 
 def main(argv: list[str] | None = None) -> int:
     options = parser().parse_args(argv)
-    end_on_signals()
+    return ended(lambda: run(options))
+
+
+def run(options: argparse.Namespace) -> None:
+    """Measure what the options ask for, and tell it."""
     session = Session(QUICK if options.quick else FULL, BUILD / "bench-flags")
     session.notes += neighbours(os.getloadavg()[0], len(os.sched_getaffinity(0)))
-    try:
-        session.prepare()
-        for part in options.only or PARTS:
-            getattr(session, part)()
-    except BenchError as error:
-        say(f"bench: {error}")
-        return 1
-    except KeyboardInterrupt:
-        say("bench: interrupted; everything it started has ended")
-        return 130
+    session.prepare()
+    for part in options.only or PARTS:
+        getattr(session, part)()
     finish(session)
-    return 0
 
 
 def finish(session: Session) -> None:

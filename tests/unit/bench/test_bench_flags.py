@@ -1,7 +1,9 @@
 """The benchmark of flags: who gets the same flags, what counts as measured, goals and tables."""
 
 import json
+import os
 import re
+import signal
 import sys
 
 import pytest
@@ -16,6 +18,7 @@ from bench.flags.evaluation import Costs, checked, median
 from bench.flags.flagset import COUNT, NAMES, contexts, flagd_flags, is_ruled, sluice_document
 from bench.flags.propagation import Delays
 from bench.flags.results import GOALS, Found, evaluation_table, goals, per_core, report, serving_table, told
+from bench.machine import SIGNALS, ended
 
 
 def a_round(cpu=100.0, **numbers):
@@ -135,3 +138,21 @@ def test_quick_is_less_of_everything():
     assert QUICK.changes < FULL.changes == 1_000_000
     assert QUICK.flips < FULL.flips
     assert parser().parse_args(["--only", "memory", "--only", "serving"]).only == ["memory", "serving"]
+
+
+def test_what_ends_a_benchmark_is_told_in_one_line(capsys):
+    def fail():
+        raise BenchError("no wrk here")
+
+    before = {number: signal.getsignal(number) for number in SIGNALS}
+    try:
+        assert ended(lambda: None) == 0
+        assert ended(fail) == 1
+        assert ended(lambda: os.kill(os.getpid(), signal.SIGTERM)) == 130
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+    assert capsys.readouterr().err.splitlines() == [
+        "bench: no wrk here",
+        "bench: interrupted; everything it started has ended",
+    ]
