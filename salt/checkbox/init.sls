@@ -1,5 +1,5 @@
 # checkbox.io: built from git beside what runs, switched when the build is whole, behind nginx.
-{%- from "checkbox/map.jinja" import checkbox, version with context %}
+{%- from "checkbox/map.jinja" import checkbox, env, flags, version with context %}
 {%- from "secrets.jinja" import required %}
 {%- set home = "/srv/checkbox" %}
 {%- set release = home ~ "/releases/" ~ version %}
@@ -11,6 +11,7 @@ include:
 {#- A variable of the environment that should be empty is left out; one that stands there must have a value. #}
 {%- set secrets = {"checkbox:env:MONGO_PASSWORD": checkbox.env.MONGO_PASSWORD | default("")} %}
 {%- for key, value in checkbox.env | dictsort %}{% do secrets.update({"checkbox:env:" ~ key: value | string if value is not none else ""}) %}{% endfor %}
+{%- if flags and not env.REDIS_PASSWORD %}{% do secrets.update({"redis:users:reader:password": ""}) %}{% endif %}
 {{ required("checkbox", secrets) }}
 
 checkbox-git:
@@ -73,13 +74,25 @@ checkbox-environment:
     - name: /etc/sluice/checkbox.env
     - source: salt://checkbox/files/environment
     - template: jinja
-    - context: {{ {"env": checkbox.env} | json }}
+    - context: {{ {"env": env} | json }}
     - makedirs: True
     - dir_mode: '0755'
     - mode: '0600'
     - show_changes: False
     - require:
       - release_dir: checkbox-release
+
+{%- if flags.get("REDIS_CA") == "/etc/sluice/redis-ca.pem" %}
+checkbox-redis-ca:
+  file.managed:
+    - name: {{ flags.REDIS_CA }}
+    - contents_pillar: redis:tls:ca
+    - makedirs: True
+    - dir_mode: '0755'
+    - mode: '0644'
+    - watch_in:
+      - service: checkbox-service
+{%- endif %}
 
 checkbox-unit:
   file.managed:

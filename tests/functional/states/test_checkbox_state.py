@@ -22,7 +22,7 @@ def low_of(one, sls="checkbox"):
 def real():
     """Pillar of a fleet that runs the real checkbox.io: the example of pillar/prod with secrets."""
     secrets = {"MONGO_PASSWORD": "a-secret", "MAIL_PASSWORD": "another"}
-    return {"checkbox": {"env": secrets}}
+    return {"checkbox": {"env": secrets}, "redis": {"users": {"reader": {"password": "a-third"}}}}
 
 
 @pytest.fixture(scope="module")
@@ -130,6 +130,45 @@ def test_what_is_no_environment_variable_is_refused_without_its_value(shared, tm
     assert "is no environment variable" in said
     assert "swordfish" not in said
     assert not (tmp_path / "env").exists()
+
+
+READER = {"users": {"reader": {"password": "swordfish"}}}
+
+
+def env_of(one):
+    return low_of(one)["checkbox-environment"]["context"]["env"]
+
+
+def test_application_is_told_of_every_redis_and_the_user_that_may_only_read(machine):
+    env = env_of(machine("checkbox-2"))
+    assert env["REDIS_SERVERS"] == "redis-1=10.57.0.12:6379 redis-2=10.57.0.14:6379 redis-3=10.57.0.15:6379"
+    assert (env["REDIS_USERNAME"], env["REDIS_PASSWORD"]) == ("reader", "lab-fake-redis-reader")
+    assert "REDIS_TLS" not in env
+
+
+def test_address_of_ipv6_stands_in_brackets(machine):
+    told = {"redis": READER | {"port": 6380, "servers": {"redis-1": "fd00::1"}}}
+    assert "redis-1=[fd00::1]:6380" in env_of(machine("checkbox-2", extra_pillar=told))["REDIS_SERVERS"]
+
+
+def test_environment_in_pillar_wins(machine):
+    told = {"checkbox": {"env": {"REDIS_SERVERS": "mine=10.0.0.1:1"}}}
+    assert env_of(machine("checkbox-2", extra_pillar=told))["REDIS_SERVERS"] == "mine=10.0.0.1:1"
+
+
+@pytest.mark.parametrize(
+    ("ca", "file"), [("/etc/ssl/own.pem", "/etc/ssl/own.pem"), ("-----BEGIN", "/etc/sluice/redis-ca.pem")]
+)
+def test_application_believes_the_authority_of_the_servers(machine, ca, file):
+    one = machine("checkbox-2", extra_pillar={"redis": READER | {"tls": {"enabled": True, "ca": ca}}})
+    env, low = env_of(one), low_of(one)
+    assert (env["REDIS_TLS"], env["REDIS_CA"]) == ("1", file)
+    assert ("checkbox-redis-ca" in low) is (file == "/etc/sluice/redis-ca.pem")
+
+
+def test_without_redis_servers_the_environment_is_as_it_was(machine):
+    one = machine("checkbox-2", extra_pillar={"redis": {"servers": None}})
+    assert [name for name in env_of(one) if name.startswith("REDIS")] == []
 
 
 def test_nginx_hands_on_the_paths_of_pillar(shared, tmp_path):

@@ -39,9 +39,18 @@ EMPTY = {
     ],
     "redis-1": [f"redis:users:{name}:password" for name in REDIS_USERS],
     "checkbox-1": ["mongodb:users:checkbox:password"],
-    "checkbox-2": ["checkbox:env:MAIL_PASSWORD", "checkbox:env:MONGO_PASSWORD"],
     "flags": ["flags:tokens:checkbox", "redis:users:reader:password"],
-    "canary-1": ["checkbox:env:ALERT_TOKEN", "checkbox:env:MAIL_PASSWORD", "checkbox:env:MONGO_PASSWORD"],
+    "checkbox-2": [
+        "checkbox:env:MAIL_PASSWORD",
+        "checkbox:env:MONGO_PASSWORD",
+        "redis:users:reader:password",
+    ],
+    "canary-1": [
+        "checkbox:env:ALERT_TOKEN",
+        "checkbox:env:MAIL_PASSWORD",
+        "checkbox:env:MONGO_PASSWORD",
+        "redis:users:reader:password",
+    ],
 }
 # What the flag service reads.
 FLAGS = {"flags.tokens.json", "flags.redis.password"}
