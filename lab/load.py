@@ -31,12 +31,16 @@ MAX_UNDER_WAY = 800
 
 @dataclass(frozen=True)
 class Answer:
-    """One request: when it started and ended (seconds since the epoch), who answered, what was wrong."""
+    """
+    One request: when it started and ended (seconds since the epoch), who answered, what was wrong; and which
+    of several good answers it was, if its check tells them apart.
+    """
 
     started: float
     ended: float
     version: str
     problem: str | None
+    kind: str = ""
 
 
 @dataclass(frozen=True)
@@ -46,17 +50,18 @@ class Check:
     request: bytes
     status: bytes
     good: Callable[[bytes], bool]
+    kind: Callable[[bytes], str] = lambda body: ""
 
 
 def _has_studies(body: bytes) -> bool:
     return isinstance(json.loads(body).get("studies"), list)
 
 
-def get(path: str, good: Callable[[bytes], bool]) -> Check:
+def get(path: str, good: Callable[[bytes], bool], kind: Callable[[bytes], str] = lambda body: "") -> Check:
     head = (
         f"GET {path} HTTP/1.1\r\nHost: checkbox.lab\r\nUser-Agent: sluice-load\r\nConnection: close\r\n\r\n"
     )
-    return Check(head.encode(), b"200", good)
+    return Check(head.encode(), b"200", good, kind)
 
 
 def post(path: str, told: dict[str, object], good: Callable[[bytes], bool]) -> Check:
@@ -136,18 +141,19 @@ class Load:
 
     async def _one(self, check: Check) -> None:
         started = time.time()
-        version, problem = "", None
+        version, problem, kind = "", None, ""
         try:
             async with asyncio.timeout(self.answer_seconds):
                 answer = await exchange(self.host, self.port, check.request)
             version, problem = judge(answer, check)
             if problem is None and version not in (self.versions or {version}):
                 problem = f"answered by version {version[:40]!r}"
+            kind = "" if problem else check.kind(content(answer))
         except TimeoutError:
             problem = f"no answer within {self.answer_seconds:.0f} s"
         except Exception as error:  # whatever it is, it is an answer that no user could use
             problem = f"{type(error).__name__}: {error}"
-        self.answers.append(Answer(started, time.time(), version, problem))
+        self.answers.append(Answer(started, time.time(), version, problem, kind))
 
     def shares(self, seconds: float = 1.0) -> dict[str, float]:
         """Percent of the answers of the last `seconds` by version."""
@@ -224,12 +230,9 @@ def judge(answer: bytes, check: Check) -> tuple[str, str | None]:
     head, found, body = answer.partition(b"\r\n\r\n")
     lines = head.split(b"\r\n")
     version = ""
-    chunked = False
     for line in lines[1:]:
         if line.lower().startswith(VERSION_HEADER):
             version = line.split(b":", 1)[1].strip().decode("ascii", "replace")
-        elif line.lower().startswith(b"transfer-encoding:"):
-            chunked = True
         elif line.lower().startswith(b"content-length:") and len(body) != int(line.split(b":")[1]):
             return version, f"{len(body)} bytes of a body of {line.split(b':')[1].decode().strip()}"
     words = lines[0].split()
@@ -238,10 +241,16 @@ def judge(answer: bytes, check: Check) -> tuple[str, str | None]:
     if not version:
         return version, "no version header"
     try:
-        good = check.good(unchunk(body) if chunked else body)
+        good = check.good(content(answer))
     except (ValueError, AttributeError, TypeError):
         good = False
     return version, None if good else f"wrong body {body[:60]!r}"
+
+
+def content(answer: bytes) -> bytes:
+    """The content of an answer, whichever way it was sent. Raises ValueError if it is cut short."""
+    head, _, body = answer.partition(b"\r\n\r\n")
+    return unchunk(body) if b"\r\ntransfer-encoding:" in head.lower() else body
 
 
 def unchunk(body: bytes) -> bytes:

@@ -13,7 +13,7 @@ from lab import cgroups, disks, files, network, pids
 from lab.disks import home, root
 from lab.errors import LabError
 from lab.pids import Process
-from lab.process import tail, wait_until
+from lab.process import run, tail, wait_until
 from lab.settings import Lab
 
 BOOT_SECONDS = 90
@@ -161,14 +161,19 @@ def leader(lab: Lab, machine_id: str) -> int | None:
     return None
 
 
-def enter(lab: Lab, machine_id: str, argv: Sequence[str]) -> list[str]:
-    """The words that run a command inside the machine; to be run with `environment()`."""
-    lab.machine(machine_id)
+def running(lab: Lab, machine_id: str) -> int:
+    """The host's pid of the machine's init; LabError while it is not running."""
     pid = leader(lab, machine_id)
     if pid is None:
         raise LabError(f"{machine_id} is not running in lab '{lab.name}'; run `lab up` (or `make lab-up`)")
-    return ["nsenter", "--target", str(pid), "--mount", "--uts", "--ipc", "--net", "--pid",
-            "--root", "--wd", "--", *argv]
+    return pid
+
+
+def enter(lab: Lab, machine_id: str, argv: Sequence[str]) -> list[str]:
+    """The words that run a command inside the machine; to be run with `environment()`."""
+    lab.machine(machine_id)
+    return ["nsenter", "--target", str(running(lab, machine_id)), "--mount", "--uts", "--ipc", "--net",
+            "--pid", "--root", "--wd", "--", *argv]
 
 
 def environment(lab: Lab, machine_id: str) -> dict[str, str]:
@@ -205,6 +210,15 @@ def exec_in(
     if done.returncode in (124, 137) and time.monotonic() - began >= timeout:
         raise LabError(f"{machine_id}: {' '.join(argv)}: no end after {timeout:.0f} s")
     return done
+
+
+def in_network(lab: Lab, machine_id: str, argv: Sequence[str], *, input: str | None = None) -> None:
+    """
+    Run a command of this computer on a machine's network: what it makes there is gone with the machine.
+
+    Raises LabError if the machine does not run or the command fails.
+    """
+    run(["nsenter", "--target", str(running(lab, machine_id)), "--net", "--", *argv], input=input)
 
 
 def check_in(

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import argparse
 import sys
 
-from lab import fleet, precheck, settings
+from lab import settings
 from lab.demo import report
 from lab.demo.story import Story
-from lab.errors import LabError
-from lab.process import say
-from lab.settings import CHECKOUT
+from lab.stage import play
 
+KEPT = "every request was answered, and the alert took all traffic back every time"
 NEXT = """
 The lab is still up. Try:
   python3 -m lab ssh master
@@ -28,41 +26,11 @@ The lab is still up. Try:
 
 def main() -> int:
     """0 if every promise was kept, 1 if not, 130 after Ctrl-C."""
-    parser = argparse.ArgumentParser(prog="lab.demo", description=__doc__)
-    parser.add_argument("--keep", action="store_true", help="leave the lab up and say what to try next")
-    args = parser.parse_args()
-    try:
-        lab = settings.load()
-        precheck.check(lab)
-        try:
-            code = tell(Story(lab).run())
-        finally:
-            if not args.keep:
-                fleet.down(lab)
-    except LabError as error:
-        say(f"demo: {error}")
-        return 1
-    except KeyboardInterrupt:
-        say("demo: interrupted; `make lab-down` removes what is still there")
-        return 130
-    if args.keep:
-        say(NEXT.format(address=lab.machine("lb-1").address))
-    return code
-
-
-def tell(result: dict[str, object]) -> int:
-    """Write build/demo.json, print the table and the verdict."""
-    path = CHECKOUT / "build" / "demo.json"
-    report.write(result, path)
-    print(report.table(result))
-    print(f"  written to {path.relative_to(CHECKOUT)}")
-    found = report.problems(result)
-    for problem in found:
-        print(f"  NOT KEPT: {problem}")
-    if not found:
-        print("  every request was answered, and the alert took all traffic back every time")
-    sys.stdout.flush()
-    return 1 if found else 0
+    return play(
+        "demo", __doc__, settings.load,
+        lambda lab: report.tell(Story(lab).run(), "demo.json", report, KEPT),
+        lambda lab: NEXT.format(address=lab.machine("lb-1").address),
+    )
 
 
 if __name__ == "__main__":

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import json
+import sys
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
+
+from lab.settings import CHECKOUT
 
 SHARE_POINTS = 3.0
 MIN_SHARE_REQUESTS = 5000
@@ -53,5 +56,33 @@ def table(result: dict[str, Any]) -> str:
     rows.append(("canary requests after zero", str(result["canary_requests_after_zero"])))
     rows.append(("ratio edit to effect", f"{result['ratio_edit_to_effect_ms']:.0f} ms after the save"))
     rows.append(("set-up", f"{result['setup_seconds']:.0f} s"))
+    return lines(rows)
+
+
+def lines(rows: list[tuple[str, str]]) -> str:
+    """Rows of a name and a value, as text in two columns."""
     width = max(len(name) for name, _ in rows)
     return "\n".join(f"  {name:<{width}}  {value}" for name, value in rows)
+
+
+class Report(Protocol):
+    """What a demo knows of its result."""
+
+    def table(self, result: dict[str, Any], /) -> str: ...
+
+    def problems(self, result: dict[str, Any], /) -> list[str]: ...
+
+
+def tell(result: dict[str, Any], file: str, report: Report, kept: str) -> int:
+    """Write the result to a file in build/, print the table and the verdict; 1 if a promise was not kept."""
+    path = CHECKOUT / "build" / file
+    write(result, path)
+    print(report.table(result))
+    print(f"  written to {path.relative_to(CHECKOUT)}")
+    found = report.problems(result)
+    for problem in found:
+        print(f"  NOT KEPT: {problem}")
+    if not found:
+        print(f"  {kept}")
+    sys.stdout.flush()
+    return 1 if found else 0

@@ -23,8 +23,7 @@ class Faults:
         self._fleet, self._lab = fleet, fleet.lab
 
     def _in_network_of(self, machine, *words, text=None):
-        pid = machines.leader(self._lab, machine)
-        run(["nsenter", "--target", str(pid), "--net", "--", *words], input=text)
+        machines.in_network(self._lab, machine, words, input=text)
 
     @contextlib.contextmanager
     def frozen(self, machine, unit="nginx"):
