@@ -8,6 +8,7 @@ base:
   redis:
     - match: nodegroup
     - redis
+    - redis.flags
   mongodb:
     - match: nodegroup
     - mongodb

@@ -82,7 +82,7 @@ checkbox-environment:
     - require:
       - release_dir: checkbox-release
 
-{%- if flags.get("REDIS_CA") == "/etc/sluice/redis-ca.pem" %}
+{%- if flags.get("REDIS_CA") == "/etc/sluice/checkbox-redis-ca.pem" %}
 checkbox-redis-ca:
   file.managed:
     - name: {{ flags.REDIS_CA }}

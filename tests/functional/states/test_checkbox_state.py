@@ -157,13 +157,13 @@ def test_environment_in_pillar_wins(machine):
 
 
 @pytest.mark.parametrize(
-    ("ca", "file"), [("/etc/ssl/own.pem", "/etc/ssl/own.pem"), ("-----BEGIN", "/etc/sluice/redis-ca.pem")]
+    ("ca", "file"), [("/etc/ssl/own.pem", "/etc/ssl/own.pem"), ("-----BEGIN", "/etc/sluice/checkbox-redis-ca.pem")]
 )
 def test_application_believes_the_authority_of_the_servers(machine, ca, file):
     one = machine("checkbox-2", extra_pillar={"redis": READER | {"tls": {"enabled": True, "ca": ca}}})
     env, low = env_of(one), low_of(one)
     assert (env["REDIS_TLS"], env["REDIS_CA"]) == ("1", file)
-    assert ("checkbox-redis-ca" in low) is (file == "/etc/sluice/redis-ca.pem")
+    assert ("checkbox-redis-ca" in low) is (file == "/etc/sluice/checkbox-redis-ca.pem")
 
 
 def test_without_redis_servers_the_environment_is_as_it_was(machine):

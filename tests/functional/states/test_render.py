@@ -15,9 +15,9 @@ STATES = sorted(
 ROLES = {
     "master": {"minion", "master"},
     "lb-1": {"minion", "balancer"},
-    "redis-1": {"minion", "redis"},
-    "redis-2": {"minion", "redis"},
-    "redis-3": {"minion", "redis"},
+    "redis-1": {"minion", "redis", "redis.flags"},
+    "redis-2": {"minion", "redis", "redis.flags"},
+    "redis-3": {"minion", "redis", "redis.flags"},
     "git-1": {"minion"},
     "checkbox-1": {"minion", "mongodb", "checkbox", "flags"},
     "checkbox-2": {"minion", "checkbox", "flags"},
