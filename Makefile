@@ -7,8 +7,8 @@ VENV := .venv
 BIN := $(VENV)/bin
 export PYTHONDONTWRITEBYTECODE := 1
 
-.PHONY: help deps venv lint test test-fast test-compiled build-ext demo lab-up lab-down lab-status lab-ssh lab-exec lab-logs clean \
-  bench bench-quick bench-idle bench-flags bench-deps promtool soak
+.PHONY: help deps venv lint test test-fast test-compiled build-ext demo demo-flags lab-up lab-down lab-status lab-ssh lab-exec \
+  lab-logs clean bench bench-quick bench-idle bench-flags bench-deps promtool soak
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -46,6 +46,9 @@ test-fast: venv  ## the tests that need no machines and no root
 
 demo: venv  ## boot a fleet, ship a canary, raise alerts, show that no request failed (root); KEEP=1 keeps the fleet
 	@$(BIN)/python -m lab.demo $(if $(KEEP),--keep)
+
+demo-flags: venv  ## flip a flag 200 times while Redis machines die, show that no answer was wrong (root); KEEP=1, SENTINEL=1
+	@SENTINEL=$(SENTINEL) $(BIN)/python -m lab.demo_flags $(if $(KEEP),--keep)
 
 lab-up: venv  ## boot the lab's fleet and apply every state (root)
 	@$(BIN)/python -m lab up --highstate

@@ -157,7 +157,8 @@ def test_environment_in_pillar_wins(machine):
 
 
 @pytest.mark.parametrize(
-    ("ca", "file"), [("/etc/ssl/own.pem", "/etc/ssl/own.pem"), ("-----BEGIN", "/etc/sluice/checkbox-redis-ca.pem")]
+    ("ca", "file"),
+    [("/etc/ssl/own.pem", "/etc/ssl/own.pem"), ("-----BEGIN", "/etc/sluice/checkbox-redis-ca.pem")],
 )
 def test_application_believes_the_authority_of_the_servers(machine, ca, file):
     one = machine("checkbox-2", extra_pillar={"redis": READER | {"tls": {"enabled": True, "ca": ca}}})
