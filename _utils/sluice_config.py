@@ -18,8 +18,9 @@ VERSION_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}\Z")
 
 @dataclass(frozen=True)
 class Tls:
-    """How a connection is encrypted: files of the machine it starts from."""
+    """How a connection is encrypted. `cert` and `key` are files of the machine it starts from."""
 
+    # The authority's certificate: a file, or its text (PEM).
     ca: str
     cert: str = ""
     key: str = ""
@@ -204,7 +205,9 @@ def redis_of_pillar(pillar: Mapping[str, Any], user: str) -> RedisServers:
         port = pillar.get("port", 6379)
         servers = [{"id": id_, "host": host, "port": port} for id_, host in pillar["servers"].items()]
         users = {name: found["password"] for name, found in pillar.get("users", {}).items()}
-        made = redis_servers({**pillar, "servers": servers, "users": users})
+        # Its certificate and key are those of the servers.
+        tls = {key: value for key, value in (pillar.get("tls") or {}).items() if key not in ("cert", "key")}
+        made = redis_servers({**pillar, "servers": servers, "users": users, "tls": tls})
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise ConfigError(
             f"pillar redis: {type(error).__name__} {error}. See docs/reference/pillar.md."
@@ -216,7 +219,7 @@ def _tls(raw: Mapping[str, Any]) -> Tls | None:
     if not raw.get("enabled"):
         return None
     if not raw.get("ca"):
-        raise ValueError("redis tls: enabled without ca, the file with the authority's certificate")
+        raise ValueError("redis tls: enabled without ca, the authority's certificate")
     check = raw.get("check_hostname", True)
     return Tls(
         str(raw["ca"]), str(raw.get("cert") or ""), str(raw.get("key") or ""), check_hostname=bool(check)

@@ -71,14 +71,11 @@ class Redis:
 
     def _secured(self, tls: Tls) -> socket.socket:
         try:
-            context = ssl.create_default_context(cafile=tls.ca)
-            context.check_hostname = tls.check_hostname
-            if tls.cert:
-                context.load_cert_chain(tls.cert, tls.key or None)
-        except OSError as error:
-            raise RedisError(
-                f"{self.where}: the TLS files {tls.ca} {tls.cert} cannot be used ({error})"
-            ) from error
+            context = _context(tls)
+        except (OSError, ValueError) as error:
+            named = "the authority's certificate" if _is_text(tls.ca) else f"TLS file {tls.ca}"
+            also = f" or {tls.cert}" if tls.cert else ""
+            raise RedisError(f"{self.where}: {named}{also} cannot be used ({error})") from error
         try:
             self._limit()
             return context.wrap_socket(self._socket, server_hostname=self._server.host)
@@ -230,6 +227,19 @@ class Redis:
         if not data:
             raise ConnectionError("connection closed")
         self._buffer += data
+
+
+def _context(tls: Tls) -> ssl.SSLContext:
+    path, text = (None, tls.ca) if _is_text(tls.ca) else (tls.ca, None)
+    context = ssl.create_default_context(cafile=path, cadata=text)
+    context.check_hostname = tls.check_hostname
+    if tls.cert:
+        context.load_cert_chain(tls.cert, tls.key or None)
+    return context
+
+
+def _is_text(authority: str) -> bool:
+    return authority.startswith("-----BEGIN")
 
 
 def _encoded(words: Command) -> bytes:

@@ -7,7 +7,6 @@ know more is better placed or silent, unless `force` says that its writes may be
 """
 
 from collections.abc import Iterator, Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 
 from sluice_config import RedisServer, RedisServers, shown
@@ -58,13 +57,23 @@ def declared(servers: RedisServers, id_: object) -> RedisServer:
     raise RefusedError(f"There is no Redis server {shown(id_)}; declared in redis:servers: {known}.")
 
 
-def decide(target: RedisServer, found: Sequence[Role], force: bool) -> Plan:
-    """The plan; RefusedError if the target cannot become the master or, without `force`, should not."""
+def decide(target: RedisServer, found: Sequence[Role], force: bool, named: str | None = None) -> Plan:
+    """
+    The plan; RefusedError if the target cannot become the master or, without `force`, should not.
+
+    named (str)
+        `host:port` that the Sentinels name; None without Sentinels.
+    """
     mine = next(one for one in found if one.server == target)
     if mine.error:
         raise RefusedError(f"{target.id} cannot be promoted: {mine.error}. Nothing was changed.")
-    master = _true_master(found)
-    if master is None:
+    try:
+        master = chosen(found, named)
+    except NoMaster as error:
+        if named is not None:
+            raise RefusedError(
+                f"{target.id} was not promoted: the Sentinels do that by themselves. {error}"
+            ) from error
         return _take_over(mine, found, force)
     if master.server == target:
         # A silent one may be a master of the same term, when it comes back: then this one is newer.
@@ -72,12 +81,6 @@ def decide(target: RedisServer, found: Sequence[Role], force: bool) -> Plan:
         return Plan(target, master, master.term + 1 if doubt else 0)
     _check_handover(mine, master)
     return Plan(target, master, master.term + 1)
-
-
-def _true_master(found: Sequence[Role]) -> Role | None:
-    with suppress(NoMaster):
-        return chosen(found)
-    return None
 
 
 def _check_handover(mine: Role, master: Role) -> None:

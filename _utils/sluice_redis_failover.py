@@ -2,31 +2,24 @@
 Make a replica the master, so that no acknowledged write is lost; finish what was interrupted.
 
 What is to be done is decided in sluice_redis_choice; here it is done, and each step is read back. There are
-never two masters on purpose: one that lives hands over by Redis' own FAILOVER, which pauses its writers until
-the replica has everything; one that is gone loses by its term when it comes back (ADR 32).
+never two masters on purpose: one that lives hands over, one that is gone loses by its term when it comes back
+(ADR 32).
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass
-from time import monotonic, sleep
 
 from sluice_config import RedisServer, RedisServers
-from sluice_errors import ReleaseError
+from sluice_errors import RefusedError, ReleaseError
 from sluice_redis import Redis, RedisError
 from sluice_redis_choice import Plan, decide, declared
+from sluice_redis_handover import ASK_SECONDS, Tell, by_redis, by_sentinel, until
 from sluice_redis_roles import TERM_KEY, Role, address, ask
+from sluice_redis_sentinel import NoMaster, named_master
 from sluice_redis_servers import roles
 
-# A live server answers in milliseconds, a loaded one in tenths of a second; a dead one costs this once.
-ASK_SECONDS = 2.0
-# So long writers wait at most while the replica catches up; then the old master goes on. It takes up to a
-# second anyway, for replicas tell once a second how far they are.
-HANDOVER_SECONDS = 5.0
 # A replica that has to fetch all data again: some hundred megabytes.
 FOLLOW_SECONDS = 60.0
-LOOK_AGAIN_SECONDS = 0.02
-
-Tell = Callable[[str], None]
 
 
 class PromotionError(ReleaseError):
@@ -64,7 +57,13 @@ class Done:
 def plan(servers: RedisServers, id_: object, force: bool = False) -> Plan:
     """What `promote` would do; RefusedError if it would refuse."""
     target = declared(servers, id_)
-    return decide(target, roles(servers, ASK_SECONDS), force)
+    try:
+        named = named_master(servers, ASK_SECONDS) if servers.ha == "sentinel" else None
+    except NoMaster as error:
+        raise RefusedError(
+            f"{target.id} was not promoted, for with redis:ha sentinel that is theirs. {error}"
+        ) from error
+    return decide(target, roles(servers, ASK_SECONDS), force, named)
 
 
 def promote(servers: RedisServers, id_: object, force: bool = False, tell: Tell = lambda _: None) -> Done:
@@ -83,7 +82,7 @@ def promote(servers: RedisServers, id_: object, force: bool = False, tell: Tell 
     made = plan(servers, id_, force)
     tell(made.line())
     try:
-        _become_master(made, tell)
+        _become_master(servers, made, tell)
         others = [one for one in roles(servers, ASK_SECONDS) if one.server != made.target]
         reached = [one.server for one in others if not one.error]
         _point(others, made.target, tell)
@@ -104,39 +103,16 @@ def promote(servers: RedisServers, id_: object, force: bool = False, tell: Tell 
     )
 
 
-def _become_master(made: Plan, tell: Tell) -> None:
+def _become_master(servers: RedisServers, made: Plan, tell: Tell) -> None:
     if made.is_there:
         return
     if made.was:
-        _hand_over(made.was.server, made.target, tell)
+        hand_over = by_sentinel if servers.ha == "sentinel" else by_redis
+        hand_over(servers, made.was.server, made.target, tell)
         return
     tell(f"{made.target.name} becomes the master")
     with Redis(made.target, ASK_SECONDS) as redis:
         redis.call("REPLICAOF", "NO", "ONE")
-
-
-def _hand_over(old: RedisServer, new: RedisServer, tell: Tell) -> None:
-    """The old master takes no more writes, waits until the new one has them all, and becomes its replica."""
-    tell(f"{old.name} hands over to {new.name}; writers wait for {HANDOVER_SECONDS:g} s at most")
-    limit = str(int(HANDOVER_SECONDS * 1000))
-    with Redis(old, ASK_SECONDS) as redis:
-        redis.call("FAILOVER", "TO", new.host, str(new.port), "TIMEOUT", limit)
-    if not _until(HANDOVER_SECONDS + ASK_SECONDS, lambda: _is_handed_over(old, new)):
-        _stop_handing_over(old, new)
-
-
-def _is_handed_over(old: RedisServer, new: RedisServer) -> bool:
-    was, now = ask(old, ASK_SECONDS), ask(new, ASK_SECONDS)
-    return was.role == "replica" and was.follows == address(new) and now.is_master
-
-
-def _stop_handing_over(old: RedisServer, new: RedisServer) -> None:
-    """It took too long: the old master is to go on, unless it has handed over just now."""
-    with Redis(old, ASK_SECONDS) as redis:
-        # Refused if Redis has given up already, as it does after the limit.
-        redis.pipeline([("FAILOVER", "ABORT")])
-    if not _is_handed_over(old, new):
-        raise RedisError(f"{new.name} did not catch up with {old.name} in {HANDOVER_SECONDS:g} s")
 
 
 def _point(others: Iterable[Role], master: RedisServer, tell: Tell) -> None:
@@ -165,7 +141,7 @@ def _raise_term(made: Plan, tell: Tell) -> None:
                 return False
         return True
 
-    if not _until(FOLLOW_SECONDS, is_set):
+    if not until(FOLLOW_SECONDS, is_set):
         raise RedisError(f"{made.target.name} takes no write, as too few replicas are in sync with it")
 
 
@@ -176,7 +152,7 @@ def _wait_for_followers(others: Iterable[RedisServer], master: RedisServer) -> N
         late[:] = [one for one in late if not _follows(ask(one, ASK_SECONDS), master)]
         return not late
 
-    if not _until(FOLLOW_SECONDS, is_done):
+    if not until(FOLLOW_SECONDS, is_done):
         said = "; ".join(ask(one, ASK_SECONDS).said() for one in late)
         raise RedisError(f"not in sync with it in {FOLLOW_SECONDS:g} s: {said}")
 
@@ -205,13 +181,3 @@ def _half_way(servers: RedisServers, made: Plan, error: RedisError) -> str:
         f"The promotion of {made.target.id} was not finished: {error}. As it stands: {stands}. "
         f"When that is mended, go on with: salt-run flags.promote {made.target.id}"
     )
-
-
-def _until(seconds: float, condition: Callable[[], bool]) -> bool:
-    """Whether it came true in time."""
-    deadline = monotonic() + seconds
-    while not condition():
-        if monotonic() >= deadline:
-            return False
-        sleep(LOOK_AGAIN_SECONDS)
-    return True

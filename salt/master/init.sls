@@ -3,7 +3,7 @@
 {%- import_yaml "master/release.yaml" as release_defaults %}
 {%- set release = salt["pillar.get"]("release_settings", default=release_defaults, merge=True) %}
 {%- from "secrets.jinja" import required %}
-{%- from "master/redis.jinja" import redis, passwords, ca, ca_text with context %}
+{%- from "master/redis.jinja" import redis, passwords with context %}
 {%- set secrets = {"release_settings:alert_token": release.alert_token} %}
 {%- for name, password in passwords | dictsort %}{% do secrets.update({"redis:users:" ~ name ~ ":password": password}) %}{% endfor %}
 {{ required("master", secrets) }}
@@ -56,16 +56,6 @@ master-state-directory:
   file.directory:
     - name: /var/lib/sluice
     - mode: '0750'
-
-{%- if ca_text %}
-
-master-redis-authority:
-  file.managed:
-    - name: {{ ca }}
-    - contents: {{ ca_text | json }}
-    - makedirs: True
-    - mode: '0644'
-{%- endif %}
 
 master-release-settings:
   file.serialize:

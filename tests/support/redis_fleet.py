@@ -28,12 +28,6 @@ from tests.support.ports import free_port
 REPO = Path(__file__).resolve().parents[2]
 # What Sentinel calls the one master it watches; so does salt/redis.
 MASTER_NAME = "sluice"
-# What the users may at a Sentinel, which has a list of its own: ask it for the master.
-SENTINEL_RULES = {
-    "admin": "~* &* +@all",
-    "sentinel": "&__sentinel__:hello +ping +publish +sentinel|is-master-down-by-addr +client|setname",
-}
-SENTINEL_RULE = "resetchannels +ping +sentinel|get-master-addr-by-name +client|setname"
 START_SECONDS = 10.0
 
 
@@ -282,12 +276,18 @@ class RedisFleet:
             self.sentinels[id_].start()
 
 
+def _defaults():
+    return yaml.safe_load((REPO / "salt/redis/defaults.yaml").read_text())
+
+
 def _rules():
-    return yaml.safe_load((REPO / "salt/redis/defaults.yaml").read_text())["rules"]
+    return _defaults()["rules"]
 
 
 def _sentinel_rules():
-    return {name: SENTINEL_RULES.get(name, SENTINEL_RULE) for name in _rules()}
+    """A Sentinel has the same users, who may other things there."""
+    rules = _defaults()["sentinel"]["rules"]
+    return {name: rules.get(name, rules["others"]) for name in _rules()}
 
 
 def _users(rules):

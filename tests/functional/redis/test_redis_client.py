@@ -226,6 +226,15 @@ def test_plain_talk_to_a_tls_server_and_tls_to_a_plain_one_fail_with_one_line(en
         Redis(replace(lasting.server("redis-1"), tls=tls), 2.0)
 
 
+def test_authority_may_be_given_as_text(encrypted):
+    server = encrypted.server("redis-1")
+    with Redis(replace(server, tls=Tls(Path(server.tls.ca).read_text())), 2.0) as redis:
+        assert redis.call("PING") == "PONG"
+    with pytest.raises(RedisError, match="cannot be used") as caught:
+        Redis(replace(server, tls=Tls("-----BEGIN CERTIFICATE-----\nnonsense")), 2.0)
+    assert "\n" not in str(caught.value)
+
+
 def test_missing_certificate_file_is_named(encrypted):
     server = encrypted.server("redis-1")
     with pytest.raises(RedisError, match=r"/nowhere/ca.pem .*cannot be used"):

@@ -7,6 +7,7 @@ from dataclasses import replace
 
 import pytest
 import sluice_redis_failover
+import sluice_redis_handover
 from sluice_errors import RefusedError
 from sluice_redis import Redis, RedisError
 from sluice_redis_failover import PromotionError, plan, promote
@@ -306,8 +307,8 @@ def test_replica_that_cannot_catch_up_leaves_the_old_master_at_work(fleet, monke
 
     try:
         with monkeypatch.context() as patched:
-            patched.setattr(sluice_redis_failover, "HANDOVER_SECONDS", 0.3)
-            patched.setattr(sluice_redis_failover, "ASK_SECONDS", 0.5)
+            patched.setattr(sluice_redis_handover, "HANDOVER_SECONDS", 0.3)
+            patched.setattr(sluice_redis_handover, "ASK_SECONDS", 0.5)
             with pytest.raises(PromotionError, match=r"did not catch up"):
                 promoted(fleet, "redis-2", tell=hang)
         assert fleet.call("redis-1", "SET", "key1", "2") == "OK"
@@ -339,6 +340,42 @@ def test_promotion_speaks_tls(tmp_path):
     with RedisFleet(tmp_path / "redis", tls=True) as fleet:
         assert promoted(fleet, "redis-2").followers == ("redis-1", "redis-3")
         fleet.wait_linked("redis-2")
+
+
+@pytest.fixture(scope="module")
+def guarded(tmp_path_factory):
+    """Three servers that Sentinels watch."""
+    with RedisFleet(tmp_path_factory.mktemp("sentinels"), sentinels=True, down_after_ms=2000) as made:
+        yield made
+
+
+def test_sentinels_are_made_to_promote_this_replica_and_no_write_is_lost(guarded):
+    told = []
+    with Writers(guarded) as writers:
+        before = len(writers.done)
+        done = promoted(guarded, "redis-3", tell=told.append)
+        wait_for(lambda: len(writers.done) > before + 60, what="writes after the promotion")
+    assert (done.master, done.was, done.changed) == ("redis-3", "redis-1", True)
+    assert find_master(guarded.declared()).id == "redis-3"
+    guarded.wait_linked("redis-3")
+    assert writers.missing_at(guarded, "redis-3") == set()
+    for id_ in guarded.servers:
+        assert guarded.call(id_, "CONFIG", "GET", "replica-priority") == ["replica-priority", "100"]
+    print(f"\n{len(writers.done)} writes, none lost; the longest took {max(writers.gaps) * 1000:.0f} ms")
+
+
+def test_with_sentinels_the_master_that_is_there_is_kept(guarded):
+    master = find_master(guarded.declared()).id
+    assert promoted(guarded, master).changed is False
+
+
+def test_with_sentinels_a_dead_master_is_theirs_to_replace(tmp_path):
+    with RedisFleet(tmp_path / "redis", sentinels=True, down_after_ms=60_000) as fleet:
+        fleet.servers["redis-1"].stop()
+        assert "the Sentinels do that by themselves" in refused(fleet, "redis-2", force=True)
+        for sentinel in fleet.sentinels.values():
+            sentinel.stop()
+        assert "name no master together" in refused(fleet, "redis-2", force=True)
 
 
 def test_user_without_the_right_changes_nothing_and_is_named(fleet):

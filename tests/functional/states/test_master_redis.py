@@ -1,5 +1,6 @@
 """The Redis servers in the settings of the release side, made from the pillar `redis`."""
 
+import pytest
 import sluice_config
 
 AUTHORITY = "-----BEGIN CERTIFICATE-----\nx\n-----END CERTIFICATE-----\n"
@@ -25,22 +26,19 @@ def test_release_side_knows_every_redis_server_and_three_log_ins(machine):
     assert sorted(told["users"]) == ["admin", "release", "writer"]
 
 
-def test_certificate_in_pillar_becomes_a_file_that_the_settings_name(machine):
-    one = machine(
-        "master", extra_pillar={"redis": {"tls": {"enabled": True, "ca": AUTHORITY}, "ha": "sentinel"}}
+@pytest.mark.parametrize("authority", [AUTHORITY, "/etc/ssl/ca.pem"], ids=["text", "path"])
+def test_tls_of_the_servers_needs_their_authority_and_nothing_of_theirs(machine, authority):
+    tls = {"enabled": True, "ca": authority, "cert": "of the server", "key": "of the server"}
+    found = sluice_config.redis_servers(
+        redis_of(machine("master", extra_pillar={"redis": {"tls": tls, "ha": "sentinel"}}))
     )
-    found = sluice_config.redis_servers(redis_of(one))
-    assert found.servers[0].tls == sluice_config.Tls("/etc/sluice/redis-ca.pem") and found.ha == "sentinel"
-    assert low(one)["master-redis-authority"]["contents"] == AUTHORITY
+    assert found.servers[0].tls == sluice_config.Tls(authority) and found.ha == "sentinel"
 
 
-def test_path_of_a_certificate_in_pillar_is_taken_as_it_is(machine):
+def test_names_in_certificates_are_not_checked_only_if_pillar_says_so(machine):
     tls = {"enabled": True, "ca": "/etc/ssl/ca.pem", "check_hostname": False}
-    one = machine("master", extra_pillar={"redis": {"tls": tls}})
-    assert sluice_config.redis_servers(redis_of(one)).servers[0].tls == sluice_config.Tls(
-        "/etc/ssl/ca.pem", check_hostname=False
-    )
-    assert "master-redis-authority" not in low(one)
+    found = sluice_config.redis_servers(redis_of(machine("master", extra_pillar={"redis": {"tls": tls}})))
+    assert found.servers[0].tls.check_hostname is False
 
 
 def test_pillar_of_the_one_redis_of_before_is_refused_and_told_where_its_keys_went(machine):

@@ -91,6 +91,8 @@ def test_pillar_gives_the_same_servers():
         ("redis-1 (10.0.0.1:6380)", "reader"),
         ("redis-2 (10.0.0.2:6380)", "reader"),
     ]
+    tls = {"enabled": True, "ca": "/ca.pem", "cert": "of the servers", "key": "of the servers"}
+    assert sluice_config.redis_of_pillar(pillar | {"tls": tls}, "reader").servers[0].tls == Tls("/ca.pem")
     with pytest.raises(ConfigError, match="redis:users:writer:password"):
         sluice_config.redis_of_pillar(pillar, "writer")
     for bad in ({}, {"servers": ["redis-1"]}, pillar | {"users": {"reader": "x"}}, pillar | {"port": 0}):
