@@ -15,6 +15,7 @@ help:  ## list the targets
 
 deps:  ## install the Debian packages that the lab and the tests need (root)
 	@scripts/install-packages lab/packages.txt tests/packages.txt
+	@command -v npm >/dev/null || scripts/install-packages bench/packages-node.txt
 
 venv: $(VENV)/.stamp  ## make the Python environment from the lock file
 
