@@ -111,24 +111,29 @@ def _state(name, edit, said):
         flags = sluice_flag_orders.at_minion(__opts__["id"], __pillar__.get("redis"), "state")
         if not flags.has_redis():
             return _failed(name, f"{flags.here} has no Redis: apply the states of flags to the Redis hosts")
-        master = flags.master().id
-        if master != flags.here:
-            return ret | {"comment": f"nothing to do here: {master} is the master and looks after flags"}
-        if __opts__["test"]:
-            change = flags.plan(name, edit)
-            would = f"{name} would be changed" if change.entries else said(change.after)
+        own = flags.own_role()
+        if own.error and __opts__["test"]:
             return ret | {
-                "changes": _changes(change),
-                "result": None if change.entries else True,
-                "comment": would,
+                "result": None,
+                "comment": f"{name} would be looked at once Redis runs: {own.error}",
             }
-        done = flags.apply(name, edit, ("get", name))
-    except sluice_flag_orders.NotEverywhere as error:
-        return ret | {"result": False, "changes": _changes(error.change), "comment": str(error)}
+        # Its host need not know who the master is: at a first highstate there may be none yet.
+        if own.role == "replica" or flags.master().id != flags.here:
+            return ret | {"comment": "nothing to do here: the host of Redis' master looks after flags"}
+        if __opts__["test"]:
+            return _planned(ret, flags.plan(name, edit), said)
+        # No replica is waited for: one that is not there yet is no failure, and the next run repeats it.
+        done = flags.apply(name, edit, acknowledge=False)
     except ReleaseError as error:
         return _failed(name, error)
     comment = sluice_flag_show.line(done) if done.change.entries else said(done.change.after)
     return ret | {"changes": _changes(done.change), "comment": comment}
+
+
+def _planned(ret, change, said):
+    if not change.entries:
+        return ret | {"comment": said(change.after)}
+    return ret | {"result": None, "changes": _changes(change), "comment": f"{ret['name']} would be changed"}
 
 
 def _failed(name, error):

@@ -207,7 +207,9 @@ def redis_of_pillar(pillar: Mapping[str, Any], user: str) -> RedisServers:
         users = {name: found["password"] for name, found in pillar.get("users", {}).items()}
         # Its certificate and key are those of the servers.
         tls = {key: value for key, value in (pillar.get("tls") or {}).items() if key not in ("cert", "key")}
-        made = redis_servers({**pillar, "servers": servers, "users": users, "tls": tls})
+        sentinel = (pillar.get("sentinel") or {}).get("port", RedisServers.sentinel_port)
+        own = {"servers": servers, "users": users, "tls": tls, "sentinel_port": sentinel}
+        made = redis_servers({**pillar, **own})
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise ConfigError(
             f"pillar redis: {type(error).__name__} {error}. See docs/reference/pillar.md."

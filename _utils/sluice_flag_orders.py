@@ -17,12 +17,14 @@ import sluice_flag_input
 import sluice_flag_show
 import sluice_flag_spread
 import sluice_flag_store
+import sluice_redis_roles
 import sluice_redis_servers
 from sluice_config import RedisServer, RedisServers, redis_of_pillar
 from sluice_errors import RefusedError, ReleaseError
 from sluice_flag_spread import Done, Seen
 from sluice_flag_store import Change, Edit, Flag, Wanted
 from sluice_redis import Redis, RedisError
+from sluice_redis_roles import Role
 
 # To find the master: an operator waits this long for servers that are silent.
 FIND_SECONDS = 1.0
@@ -45,10 +47,6 @@ class Unknown(RefusedError):
 
 class NotEverywhere(ReleaseError):
     """A change is written at the master, and not where else it should be; the message names where not."""
-
-    def __init__(self, message: str, change: Change | None = None) -> None:
-        super().__init__(message)
-        self.change = change
 
 
 class Flags:
@@ -90,8 +88,7 @@ class Flags:
             raise NotEverywhere(
                 f"{sluice_flag_show.sentence(done.change)} on {done.master}, which stays so. It is there on "
                 f"{sluice_flag_show.reached(seen) or 'no server'}, but not everywhere after "
-                f"{wait_seconds:g} s: {missed}. A replica that comes back gets it by itself",
-                done.change,
+                f"{wait_seconds:g} s: {missed}. A replica that comes back gets it by itself"
             )
         return replace(done, seen=seen, ms=_since(began))
 
@@ -129,12 +126,19 @@ class Flags:
 
         return self.apply(name, edit, ("delete", name))
 
-    def apply(self, name: object, edit: Edit, order: Order, hint: str = "", acknowledge: bool = True) -> Done:
+    def apply(
+        self, name: object, edit: Edit, order: Order = (), hint: str = "", acknowledge: bool = True
+    ) -> Done:
         """
-        Change one flag at the master, and have a replica acknowledge it where there are any.
+        Change one flag at the master.
 
-        `order` are the words of the order, for whoever has to give it elsewhere. Raises RefusedError,
-        FlagError and RedisError with nothing written, NotEverywhere when it is written at the master alone.
+        order
+            The words of the order, for whoever has to give it elsewhere.
+        acknowledge (bool)
+            Have a replica acknowledge it where there are any.
+
+        Raises RefusedError, FlagError and RedisError with nothing written, NotEverywhere when it is written
+        at the master alone.
         """
         checked = sluice_flag_input.name_of(name)
 
@@ -198,6 +202,11 @@ class Flags:
                 failed.append(error)
         raise failed[-1]
 
+    def own_role(self) -> Role:
+        """What the server on this minion says of itself."""
+        own = next(server for server in self.servers.servers if server.id == self.here)
+        return sluice_redis_roles.ask(own, FIND_SECONDS)
+
     def reader(self) -> RedisServer:
         """The best server to read from."""
         return self._places()[0]
@@ -233,9 +242,11 @@ class Flags:
             return
         what = "is a replica" if self.has_redis() else "has no Redis"
         words = _words(order)
+        use = (
+            f": salt {master.id} flag.{words}, or on the Salt master: salt-run flags.{words}" if order else ""
+        )
         raise RefusedError(
-            f"{self.here} {what}, and only the master takes writes. The master is {master.name}: "
-            f"salt {master.id} flag.{words}, or on the Salt master: salt-run flags.{words}"
+            f"{self.here} {what}, and only the master takes writes. The master is {master.name}{use}"
         )
 
 
@@ -246,12 +257,11 @@ def _acknowledged(redis: Redis, change: Change, master: RedisServer) -> int:
         redis.extend(ACKNOWLEDGE_SECONDS + WRITE_SECONDS)
         count = redis.call("WAIT", "1", str(ACKNOWLEDGE_SECONDS * 1000))
     except RedisError as error:
-        raise NotEverywhere(f"{written}; whether a replica has it is not known ({error})", change) from error
+        raise NotEverywhere(f"{written}; whether a replica has it is not known ({error})") from error
     if not isinstance(count, int) or count < 1:
         raise NotEverywhere(
             f"{written}, on no replica yet after {ACKNOWLEDGE_SECONDS} s: if {master.id} is lost now, so is "
-            "the change. See what the replicas do with: salt-run flags.servers",
-            change,
+            "the change. See what the replicas do with: salt-run flags.servers"
         )
     return count
 

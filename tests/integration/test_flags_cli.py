@@ -9,7 +9,7 @@ import sys
 import pytest
 from world import wait_for
 
-from tests.support.redis_fleet import RedisFleet, password
+from tests.support.redis_fleet import REPO, RedisFleet, password
 
 
 @pytest.fixture(scope="module")
@@ -107,8 +107,6 @@ def test_watch_prints_changes_as_they_come(flags, salt_run):
 @pytest.fixture(scope="module")
 def redis_1(master, outside, servers, pillar_tree):
     """A minion of that id, which is the host of the Redis master."""
-    from conftest import REPO
-
     users = {"writer": {"password": password("writer")}}
     redis = {"servers": dict(servers.hosts), "port": servers.port, "users": users}
     overrides = {

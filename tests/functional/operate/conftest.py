@@ -7,9 +7,10 @@ from pathlib import Path
 import pytest
 import salt.config
 import salt.loader
+from operate_support import pillar_of
 from sluice_flag_orders import Flags
 
-from tests.support.redis_fleet import RedisFleet, password
+from tests.support.redis_fleet import RedisFleet
 
 REPO = Path(__file__).resolve().parents[3]
 GRAINS = {"os": "Debian", "os_family": "Debian", "kernel": "Linux"}
@@ -51,12 +52,6 @@ def a_fleet(tmp_path):
 def operator(fleet):
     """What alice on the Salt master can do."""
     return Flags(fleet.declared().user("writer"), "alice@master")
-
-
-def pillar_of(fleet, user):
-    """The pillar of a machine that has the password of one user."""
-    users = {user: {"password": password(user)}}
-    return {"redis": {"servers": dict(fleet.hosts), "port": fleet.port, "ha": "none", "users": users}}
 
 
 class Minion:

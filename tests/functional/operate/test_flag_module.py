@@ -4,9 +4,14 @@ import datetime
 import itertools
 import json
 import threading
+from pathlib import Path
 
 import pytest
+from operate_support import pillar_of
 from salt.exceptions import CommandExecutionError, SaltInvocationError
+from sluice_errors import ReleaseError
+from sluice_flag_orders import Flags, NotEverywhere
+from sluice_flag_store import Wanted, change
 from sluice_flag_watch import Watch
 from sluice_redis import Redis
 
@@ -644,3 +649,49 @@ def test_watch_fails_if_nobody_can_be_heard(fleet, minion):
     for id_ in fleet.hosts:
         fleet.kill(id_)
     assert "does not answer" in refused(minion(fleet, "redis-1"), "flag.watch", "key1", seconds=0.1)
+
+
+def test_a_master_that_is_lost_in_the_middle_leaves_the_outcome_open(a_fleet):
+    lost = a_fleet(replicas=0)
+
+    def edit(flag):
+        lost.pause("redis-1")
+        return Wanted("1", None)
+
+    with (
+        Redis(lost.server("redis-1", "writer"), 0.5) as redis,
+        pytest.raises(
+            ReleaseError, match="Whether key1 was changed is not known; look with: salt-run flags.get"
+        ),
+    ):
+        change(redis, "key1", edit, "alice", 0.0)
+
+
+def test_a_master_that_is_lost_before_a_replica_has_it_is_told(a_fleet):
+    lost = a_fleet(replicas=1)
+    operator = Flags(lost.declared().user("writer"), "alice@master")
+    lost.kill("redis-2")
+
+    def kill():
+        wait_for(lambda: "cmd=wait" in lost.call("redis-1", "CLIENT", "LIST"))
+        lost.kill("redis-1")
+
+    thread = threading.Thread(target=kill)
+    thread.start()
+    with pytest.raises(NotEverywhere, match="whether a replica has it is not known"):
+        operator.set("key1", 1, new=True)
+    thread.join()
+
+
+def test_flags_are_set_over_tls_with_the_authority_that_pillar_holds(a_fleet, minion):
+    encrypted = a_fleet(replicas=1, tls=True)
+    pillar = pillar_of(encrypted, "writer")
+    ca = Path(encrypted.settings()["tls"]["ca"])
+    for told in (str(ca), ca.read_text()):
+        # What stands there of a server's own certificate is not for clients.
+        pillar["redis"]["tls"] = {"enabled": True, "ca": told, "cert": "-----BEGIN", "key": "-----BEGIN"}
+        done = minion(encrypted, "redis-1", pillar).call("flag.set", "key1", 1, new=True, wait=True)
+        assert done["value"] == "1"
+    pillar["redis"]["tls"]["ca"] = "-----BEGIN nonsense"
+    said = refused(minion(encrypted, "redis-1", pillar), "flag.list")
+    assert "the authority's certificate cannot be used" in said and "nonsense" not in said

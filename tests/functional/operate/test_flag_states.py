@@ -148,7 +148,7 @@ def test_a_replicas_host_leaves_it_to_the_master(fleet, minion, test):
     for function in ("present", "rules", "absent"):
         ret = redis_2.apply(f"flag.{function}", test=test, name="key1")
         assert (ret["result"], ret["changes"]) == (True, {})
-        assert "redis-1 is the master and looks after flags" in ret["comment"]
+        assert "the host of Redis' master looks after flags" in ret["comment"]
     assert fleet.call("redis-1", "DBSIZE") == 0
 
 
@@ -166,13 +166,36 @@ def test_no_master_is_a_failure(fleet, minion):
     fleet.kill("redis-1")
     ret = redis_1.apply("flag.present", name="key1")
     assert (ret["result"], ret["changes"]) == (False, {})
-    assert "There is no Redis master" in ret["comment"]
+    assert "does not answer" in ret["comment"]
 
 
-def test_a_change_that_no_replica_has_is_a_failure_that_tells_the_change(fleet, redis_1):
+def test_a_state_waits_for_no_replica(fleet, redis_1):
     fleet.kill("redis-2")
     fleet.kill("redis-3")
     ret = redis_1.apply("flag.present", name="key1")
-    assert ret["result"] is False
-    assert ret["changes"] == {"value": {"old": None, "new": "0"}}
-    assert "on no replica yet after 1 s" in ret["comment"]
+    assert (ret["result"], ret["comment"]) == (True, "key1 is set to 0 (was absent) on redis-1")
+
+
+def test_a_replicas_host_needs_no_master(fleet, minion):
+    fleet.kill("redis-1")
+    ret = minion(fleet, "redis-2").apply("flag.present", name="key1")
+    assert (ret["result"], ret["changes"]) == (True, {})
+
+
+def test_a_master_left_over_leaves_it_to_the_true_one(fleet, minion):
+    fleet.call("redis-2", "REPLICAOF", "NO", "ONE")
+    fleet.call("redis-2", "SET", "sluice:term", "7")
+    try:
+        ret = minion(fleet, "redis-1").apply("flag.present", name="key1")
+    finally:
+        fleet.call("redis-2", "REPLICAOF", fleet.hosts["redis-1"], str(fleet.port))
+    assert (ret["result"], ret["changes"]) == (True, {})
+    assert fleet.call("redis-1", "EXISTS", "key1") == 0
+
+
+def test_a_test_run_before_redis_runs_is_no_failure(fleet, minion):
+    redis_1 = minion(fleet, "redis-1")
+    fleet.kill("redis-1")
+    ret = redis_1.apply("flag.present", test=True, name="key1")
+    assert (ret["result"], ret["changes"]) == (None, {})
+    assert "key1 would be looked at once Redis runs" in ret["comment"]
