@@ -4,10 +4,6 @@ A Redis server of a fleet: its users, its settings, and whom it follows; changed
 Passwords are read from the pillar `redis:users` here, and are in no argument, change, comment or process.
 """
 
-import os
-import shutil
-import time
-from datetime import UTC, datetime
 from hashlib import sha256
 from pathlib import Path
 
@@ -15,22 +11,18 @@ import sluice_redis_access
 import sluice_redis_config
 import sluice_redis_file
 import sluice_redis_live
-import sluice_redis_roles
 import sluice_redis_standing
 import sluice_redis_watch
 from sluice_errors import ConfigError, ReleaseError
 from sluice_redis import RedisError
+from sluice_redis_converge import Server
+from sluice_redis_follow import put_in_role
+from sluice_redis_machine import Unit, holds, put_back, running, write
+from sluice_redis_watcher import Watcher
 
 __virtualname__ = "redis_server"
 
 SECRET_FILE = "/etc/sluice/redis.salt"
-# Redis reads its data before it answers: a second or two for the sizes that are usual here.
-START_SECONDS = 30
-PAUSE_SECONDS = 0.1
-# How long a stale master takes no writes while its data are copied.
-COPY_SECONDS = 60
-# Like Redis' own files: its group may read them, nobody else.
-MODE = 0o640
 
 
 def __virtual__():
@@ -72,8 +64,8 @@ def users(name, settings, place, user="redis", sentinel=False, secret=SECRET_FIL
         local = _local(settings, place, secret, sentinel)
         lines = _lines(settings, local, sentinel)
         text = sluice_redis_live.acl_text(lines)
-        changes = {} if _holds(path, text) else {"file": {"old": _is_there(path), "new": "written"}}
-        redis = _running(local)
+        changes = {} if holds(path, text) else {"file": {"old": _is_there(path), "new": "written"}}
+        redis = running(local)
         if redis is None:
             return _only_the_file(ret, path, text, changes, user)
         with redis:
@@ -84,11 +76,11 @@ def users(name, settings, place, user="redis", sentinel=False, secret=SECRET_FIL
             if __opts__["test"]:
                 return ret | {"result": None, "changes": changes, "comment": "users would be changed"}
             before = path.read_bytes() if path.exists() else None
-            _write(path, text, user)
+            write(path, text, user)
             try:
                 sluice_redis_live.set_users(redis, {one: lines[one] for one in live if one in lines}, gone)
             except RedisError:
-                _put_back(path, before, user)
+                put_back(path, before, user)
                 raise
     except (ReleaseError, OSError) as error:
         return ret | {"result": False, "comment": f"{_said(error)}. {name} is as it was."}
@@ -125,10 +117,9 @@ def configured(
     ret = {"name": name, "changes": {}, "result": True, "comment": "the settings are in force"}
     try:
         local = _local(settings, place, secret)
-        server = _Server(local, unit, user, deadline_seconds)
-        if not sluice_redis_file.is_ours(local.text()):
-            return ret | server.make()
-        return ret | server.converge()
+        server = Server(local, Unit(unit, user, __salt__), deadline_seconds, __opts__["test"])
+        is_ours = sluice_redis_file.is_ours(local.text())
+        return ret | (server.converge() if is_ours else server.make())
     except (ReleaseError, OSError) as error:
         return ret | {"result": False, "comment": _said(error)}
 
@@ -158,11 +149,11 @@ def in_role(name, settings, place, user="redis", secret=SECRET_FILE):
         local = _local(settings, place, secret)
         if len(local.plan.servers) < 2:
             return ret | {"comment": "a single server"}
-        redis = _running(local)
+        redis = running(local)
         if redis is None:
             return ret | {"result": None if __opts__["test"] else False, "comment": f"{name}: no Redis runs"}
         with redis:
-            return ret | _in_role(local, redis)
+            return ret | put_in_role(local, redis, __opts__["test"])
     except sluice_redis_standing.Undecided as error:
         return ret | {"result": False, "comment": _said(error)}
     except sluice_redis_standing.NoMaster as error:
@@ -202,7 +193,11 @@ def watched(name, settings, place, redis_place, unit="redis-sentinel", user="red
     try:
         local = _local(settings, place, secret, sentinel=True)
         redis_local = _local(settings, redis_place, secret)
-        return ret | _watched(local, redis_local, settings["sentinel"], unit, user)
+        word = _password(_accounts(), sluice_redis_watch.USER)
+        watcher = Watcher(
+            local, redis_local, Unit(unit, user, __salt__), settings["sentinel"], word, __opts__["test"]
+        )
+        return ret | watcher.bring_in_line()
     except (ReleaseError, OSError) as error:
         return ret | {"result": False, "comment": _said(error)}
 
@@ -230,13 +225,14 @@ def kernel(name, settings, proc="/proc/sys"):
     path, not_allowed = Path(name), []
     try:
         text = "".join(f"{one} = {value}\n" for one, value in sorted(settings.items()))
-        changes = {} if _holds(path, text) else {"file": {"old": _is_there(path), "new": "written"}}
+        changes = {} if holds(path, text) else {"file": {"old": _is_there(path), "new": "written"}}
         for one, wanted in settings.items():
             place = Path(proc, one.replace(".", "/"))
             found = int(place.read_text()) if place.exists() else None
             if found is None or (found < wanted if one == "net.core.somaxconn" else found != wanted):
-                if not _may_write(place):
-                    not_allowed.append(f"{one} is {found} (want {wanted})")
+                if not _may_set(place):
+                    now = "not there" if found is None else found
+                    not_allowed.append(f"{one}, which is {now} (want {wanted})")
                     continue
                 changes[one] = {"old": found, "new": wanted}
                 if not __opts__["test"]:
@@ -256,225 +252,13 @@ def kernel(name, settings, proc="/proc/sys"):
     return ret
 
 
-def _may_write(place):
+def _may_set(place):
     """Whether a setting of the kernel can be written here; nothing is."""
     try:
         with place.open("r+"):
             return True
     except OSError:
         return False
-
-
-def _watched(local, redis_local, pillar, unit, user):
-    word = _password(_accounts(), sluice_redis_watch.USER)
-    watch = sluice_redis_watch.of_master(pillar, len(local.plan.servers), word)
-    own = sluice_redis_watch.of_itself(local.plan, word)
-    text = local.text()
-    if not sluice_redis_file.is_ours(text):
-        changes = {"file": {"old": "the package's" if text else "absent", "new": "made"}}
-        if __opts__["test"]:
-            return {"result": None, "changes": changes, "comment": "would be made"}
-        master = _master_here(redis_local)
-        _stopped(unit)
-        _write(local.conf, sluice_redis_watch.seed(local.plan, master, watch, own), user)
-        _restart(unit)
-        with _answering(local, unit):
-            pass
-        return {"changes": changes, "comment": f"made: it watches {master[0]}:{master[1]}"}
-    redis, started = _running(local), {}
-    if redis is None:
-        started = {unit: "started"}
-        if __opts__["test"]:
-            return {"result": None, "changes": started, "comment": "would be started"}
-        __salt__["service.start"](unit)
-        redis = _answering(local, unit)
-    with redis:
-        wanted = sluice_redis_watch.differing(redis, text, watch, own)
-        changes = started | sluice_redis_watch.told(wanted)
-        at_start = sluice_redis_watch.stale_at_start(text, local.plan)
-        if not at_start and sluice_redis_access.serves_another_certificate(local):
-            at_start = {"tls-cert-file": local.plan.settings["tls-cert-file"]}
-        changes |= sluice_redis_watch.told(at_start)
-        if not changes:
-            return {}
-        if __opts__["test"]:
-            return {"result": None, "changes": changes, "comment": "would be changed"}
-        if wanted:
-            sluice_redis_watch.set_live(redis, wanted, own, _master_here(redis_local))
-            left = sluice_redis_watch.differing(redis, local.text(), watch, own)
-            if left:
-                raise RedisError(f"Sentinel did not take {', '.join(sorted(left))}")
-    if not at_start:
-        return {"changes": changes, "comment": "changed while it runs"}
-    _stopped(unit)
-    _write(local.conf, sluice_redis_file.edited(local.text(), at_start), user)
-    _restart(unit)
-    with _answering(local, unit):
-        pass
-    return {"changes": changes, "comment": f"restarted for {sluice_redis_live.named(at_start)}"}
-
-
-def _master_here(local):
-    """Host and port of the master, as the Redis of this machine has it."""
-    redis = _running(local)
-    if redis is None:
-        raise RedisError("no Redis runs here that could say who the master is")
-    with redis:
-        me = sluice_redis_roles.state(redis, local.admin())
-    host, _, port = (me.follows or sluice_redis_roles.address(local.admin())).rpartition(":")
-    return host, int(port)
-
-
-def _stopped(unit):
-    # Sentinel writes its file whenever it likes: nothing is written beside it while it runs.
-    __salt__["service.stop"](unit)
-
-
-class _Server:
-    """The Redis server of this machine, while its settings are brought in line."""
-
-    def __init__(self, local, unit, user, deadline):
-        self.local, self.plan, self.unit, self.user, self.deadline = local, local.plan, unit, user, deadline
-
-    def make(self):
-        """Its first file, in the role that what lives leaves it."""
-        _refuse_foreign_data(self.local)
-        standing = _first_standing(self.local, self.deadline)
-        follows = (standing.follows.host, standing.follows.port) if standing.follows else None
-        role = f"replica of {standing.follows.name}" if follows else "master"
-        changes = {"file": {"old": "the package's", "new": "made"}, "role": {"old": "", "new": role}}
-        if __opts__["test"]:
-            return {
-                "result": None,
-                "changes": changes,
-                "comment": f"would be made: {role}, as {standing.why}",
-            }
-        old = self.local.text()
-        if old:
-            _write(self.local.conf.with_suffix(".conf.package"), old, self.user)
-        _write(self.local.conf, sluice_redis_file.seed(self.plan.settings, follows), self.user)
-        _restart(self.unit)
-        with _answering(self.local, self.unit) as redis:
-            self._verify(redis)
-        return {"changes": changes, "comment": f"made: {role}, as {standing.why}"}
-
-    def converge(self):
-        """Live what can be, the rest by a restart in its turn."""
-        redis = _running(self.local)
-        if redis is None:
-            if __opts__["test"]:
-                return {"result": None, "changes": {self.unit: "started"}, "comment": "would be started"}
-            __salt__["service.start"](self.unit)
-            redis = _answering(self.local, self.unit)
-            started = {self.unit: "started"}
-        else:
-            started = {}
-        with redis:
-            found = sluice_redis_live.settings_of(redis)
-            wanted = self._differing(found)
-            at_start = sluice_redis_live.fixed(wanted)
-            live = {name: value for name, value in wanted.items() if name not in at_start}
-            in_file = sluice_redis_live.stale_in_file(self.local.text(), self.plan.settings)
-            changes = started | sluice_redis_live.told(wanted, found)
-            for name in in_file.keys() - wanted.keys():
-                changes[name] = {"old": "another value in the file", "new": "as it runs"}
-            if not changes:
-                return {}
-            if __opts__["test"]:
-                return {"result": None, "changes": changes, "comment": _planned(at_start)}
-            if live or in_file.keys() - at_start.keys():
-                sluice_redis_live.set_live(redis, live)
-                self._verify(redis, live)
-        if not at_start:
-            return {"changes": changes, "comment": "changed while it runs" if live else "the file is written"}
-        return self._restarted(at_start, changes, live)
-
-    def _differing(self, found):
-        wanted = sluice_redis_live.difference(self.plan.settings, found)
-        if self.plan.tls and not wanted and sluice_redis_access.serves_another_certificate(self.local):
-            # The same name once more: Redis reads the files again.
-            wanted["tls-cert-file"] = self.plan.settings["tls-cert-file"]
-        return wanted
-
-    def _verify(self, redis, only=None):
-        """Read back; RedisError if Redis took a value as another one."""
-        found = sluice_redis_live.settings_of(redis)
-        left = sluice_redis_live.difference(self.plan.settings if only is None else only, found)
-        if left:
-            name = min(left)
-            raise RedisError(
-                f"Redis has {name} as {found.get(name)!r} (want {left[name]!r}); write it as Redis shows it"
-                if name not in sluice_redis_file.SECRET
-                else f"Redis did not take {name}"
-            )
-
-    def _restarted(self, at_start, changes, live):
-        waited = self._wait_for_turn(at_start)
-        if waited.said:
-            changes = {one: change for one, change in changes.items() if one not in at_start}
-            what = sluice_redis_live.named(at_start)
-            said = (
-                f"{what}: Redis takes this at its start only, and it is not this server's turn to restart: "
-                f"after {self.deadline:g} s {waited.said}. Nothing was restarted. Apply the state to all of "
-                "them (salt -N redis state.apply redis); take one that is gone for good out of redis:servers"
-            )
-            return {"result": False, "changes": changes, "comment": said}
-        text = self.local.text()
-        _write(self.local.conf, sluice_redis_file.edited(text, at_start), self.user)
-        _restart(self.unit)
-        with _answering(self.local, self.unit) as redis:
-            self._verify(redis, at_start)
-            self._wait_for_sync(redis)
-        so = "changed while it runs; " if live else ""
-        return {
-            "changes": changes,
-            "comment": f"{so}restarted for {sluice_redis_live.named(at_start)}{waited}",
-        }
-
-    def _wait_for_turn(self, at_start):
-        others, waited = _others(self.local), _Waited()
-        if not others:
-            return waited
-        while True:
-            with _answering(self.local, self.unit) as redis:
-                me = sluice_redis_roles.state(redis, self.local.admin())
-            waited.said = sluice_redis_standing.waits_for(me, others, at_start)
-            if not waited.said or waited.seconds > self.deadline:
-                return waited
-            waited.add(waited.said)
-            time.sleep(5 * PAUSE_SECONDS)
-
-    def _wait_for_sync(self, redis):
-        deadline = time.monotonic() + self.deadline
-        redis.extend(self.deadline + START_SECONDS)
-        while True:
-            me = sluice_redis_roles.state(redis, self.local.admin())
-            if me.is_master or me.linked:
-                return
-            if time.monotonic() > deadline:
-                raise RedisError(
-                    f"restarted, but not in sync with {me.follows} after {self.deadline:g} s; see its log "
-                    f"and that of its master"
-                )
-            time.sleep(PAUSE_SECONDS)
-
-
-class _Waited:
-    """How long, and for what; `said` is what is still waited for."""
-
-    def __init__(self):
-        self.said, self._begun, self._for = "", time.monotonic(), []
-
-    @property
-    def seconds(self):
-        return time.monotonic() - self._begun
-
-    def add(self, said):
-        if said not in self._for:
-            self._for.append(said)
-
-    def __str__(self):
-        return f" after {self.seconds:.1f} s of waiting ({'; '.join(self._for)})" if self._for else ""
 
 
 def _local(settings, place, secret, sentinel=False):
@@ -549,160 +333,12 @@ def _only_the_file(ret, path, text, changes, user):
         return ret | {"comment": f"the file is as pillar says; {said}"}
     if __opts__["test"]:
         return ret | {"result": None, "changes": changes, "comment": "would be written"}
-    _write(path, text, user)
+    write(path, text, user)
     return ret | {"changes": changes, "comment": f"written; {said}"}
-
-
-def _in_role(local, redis):
-    declared = _declared(local)
-    me = sluice_redis_roles.state(redis, local.admin(), ("DBSIZE",))
-    others = sluice_redis_standing.everyone(_others(local))
-    standing = sluice_redis_standing.now(me, others, declared, local.plan.first_master)
-    if standing.follows is None:
-        return _promoted(me, redis, standing)
-    master = standing.follows
-    if me.follows == sluice_redis_roles.address(master):
-        return {"comment": f"a replica of {master.name}: {standing.why}"}
-    old = f"replica of {me.follows}" if me.follows else f"master of term {me.term}"
-    changes = {"role": {"old": old, "new": f"replica of {master.name}"}}
-    if __opts__["test"]:
-        return {"result": None, "changes": changes, "comment": f"would follow {master.name}: {standing.why}"}
-    kept = _copy_aside(local, redis) if me.is_master and me.reply else ""
-    for words in (("REPLICAOF", master.host, str(master.port)), ("CLIENT", "UNPAUSE"), ("CONFIG", "REWRITE")):
-        redis.call(*words)
-    after = sluice_redis_roles.state(redis, local.admin())
-    if after.follows != sluice_redis_roles.address(master):
-        raise RedisError(f"REPLICAOF {master.host}: it still says {after.said()}")
-    return {"changes": changes, "comment": f"follows {master.name} now: {standing.why}{kept}"}
-
-
-def _promoted(me, redis, standing):
-    """This machine is the master. One that lives is never made so by a highstate."""
-    if me.is_master:
-        return {"comment": f"the master: {standing.why}"}
-    return {"result": False, "comment": f"a replica, although {standing.why}; see flags.promote"}
-
-
-def _copy_aside(local, redis):
-    """Copy the data of a master that is left over; what to say about it. It takes no writes meanwhile."""
-    settings = sluice_redis_live.settings_of(redis)
-    source = Path(settings["dir"], settings["appenddirname"])
-    target = Path(settings["dir"], "stale", datetime.now(UTC).strftime("%Y%m%dT%H%M%SZ"))
-    redis.extend(COPY_SECONDS)
-    redis.call("CLIENT", "PAUSE", str(COPY_SECONDS * 1000), "WRITE")
-    try:
-        target.parent.mkdir(mode=0o700, exist_ok=True)
-        shutil.copytree(source, target)
-    except OSError as error:
-        redis.call("CLIENT", "UNPAUSE")
-        raise RedisError(
-            f"its old data cannot be copied to {target} ({error}); it is left as it is"
-        ) from error
-    return f". Its old data are in {target}"
-
-
-def _first_standing(local, deadline):
-    """What it is to be, asked again while a server lives that does not let Salt in yet."""
-    end = time.monotonic() + deadline
-    while True:
-        others = sluice_redis_standing.everyone(_others(local))
-        try:
-            return sluice_redis_standing.first(
-                others, _declared(local), local.plan.id, local.plan.first_master
-            )
-        except sluice_redis_standing.Undecided:
-            if time.monotonic() > end or not any("refuses" in one.error for one in others):
-                raise
-            time.sleep(PAUSE_SECONDS)
-
-
-def _refuse_foreign_data(local):
-    """A Redis that Salt did not make may be somebody's: its data would be left behind."""
-    redis = _running(local)
-    if redis is None:
-        return
-    with redis:
-        keys = redis.call("DBSIZE")
-    if keys:
-        raise RedisError(
-            f"{local.conf} was not made by Salt, and its Redis holds {keys} keys. Move them elsewhere and "
-            "empty it, or take this machine out of the role"
-        )
-
-
-def _declared(local):
-    return sluice_redis_standing.as_user(local.plan.servers, local.plan.port, local.admin(), local.plan.ha)
-
-
-def _others(local):
-    return [one for one in _declared(local).servers if one.id != local.plan.id]
-
-
-def _running(local):
-    """A connection to the Redis of this machine; None if none answers. RedisError if it lets nobody in."""
-    try:
-        return sluice_redis_live.connect(local.candidates())
-    except RedisError as error:
-        if error.code in ("WRONGPASS", "NOAUTH", "NOPERM"):
-            raise RedisError(
-                f"{error}. Salt has no log-in here. If the password of admin was changed before Salt had a "
-                "user of its own on this machine, restart Redis: it reads its users at its start"
-            ) from error
-        return None
-
-
-def _answering(local, unit):
-    """The same after a start, waited for."""
-    deadline = time.monotonic() + START_SECONDS
-    while (redis := _running(local)) is None:
-        if time.monotonic() > deadline:
-            raise RedisError(
-                f"{unit} does not answer {START_SECONDS} s after its start; "
-                f"see `journalctl -u {unit}` and its log"
-            )
-        time.sleep(PAUSE_SECONDS)
-    return redis
-
-
-def _restart(unit):
-    # A changed unit is read anew before it is started by it.
-    __salt__["service.systemctl_reload"]()
-    if not __salt__["service.restart"](unit):
-        raise RedisError(f"{unit} does not start; see `journalctl -u {unit}` and its log")
-
-
-def _planned(at_start):
-    so = f"; restarted in its turn for {sluice_redis_live.named(at_start)}" if at_start else ""
-    return f"would be changed while it runs{so}"
-
-
-def _holds(path, text):
-    return path.exists() and path.read_bytes() == text.encode()
 
 
 def _is_there(path):
     return "other" if path.exists() else "absent"
-
-
-def _put_back(path, before, user):
-    if before is None:
-        path.unlink(missing_ok=True)
-    else:
-        _write(path, before.decode(), user)
-
-
-def _write(path, text, user):
-    """Put a file in place whole."""
-    fresh = path.with_name(f".{path.name}.new")
-    fresh.unlink(missing_ok=True)
-    with open(os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL, MODE), "w") as handle:
-        os.fchmod(handle.fileno(), MODE)
-        # The group is that of the folder: Redis' own.
-        shutil.chown(fresh, user, path.parent.stat().st_gid)
-        handle.write(text)
-        handle.flush()
-        os.fsync(handle.fileno())
-    fresh.replace(path)
 
 
 def _said(error):

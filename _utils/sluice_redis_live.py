@@ -2,6 +2,7 @@
 
 import hashlib
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import ExitStack
 
 from sluice_config import RedisServer
 from sluice_redis import Redis, RedisError
@@ -29,10 +30,15 @@ def connect(candidates: Iterable[RedisServer], seconds: float = SECONDS) -> Redi
     refused = RedisError("there is no log-in to try")
     for one in candidates:
         try:
-            redis = Redis(one, seconds)
-            redis.call("PING")
+            with ExitStack() as stack:
+                redis = stack.enter_context(Redis(one, seconds))
+                redis.call("PING")
+                stack.pop_all()
             return redis
         except RedisError as error:
+            if error.code == "LOADING":
+                # This is the one, and it takes this log-in; it has just started.
+                raise
             refused = error if error.code or not refused.code else refused
     raise refused
 

@@ -10,6 +10,7 @@ import copy
 import random
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -56,8 +57,11 @@ class Units:
         if unit == "redis-sentinel":
             words.append("--sentinel")
         with (self.machine.folder / f"{unit}.out").open("ab") as out:
-            self.processes[unit] = subprocess.Popen(words, stdout=out, stderr=out, cwd=self.machine.folder)
-        return True
+            process = subprocess.Popen(words, stdout=out, stderr=out, cwd=self.machine.folder)
+        self.processes[unit] = process
+        # As systemd does for Type=notify: until it is ready, or has died.
+        wait_for(lambda: process.poll() is not None or self.machine.listens(conf), START_SECONDS, unit)
+        return process.poll() is None
 
     def stop(self, unit, number=signal.SIGTERM):
         process = self.processes.pop(unit, None)
@@ -152,6 +156,13 @@ class RedisMachine:
     def call(self, *words, user="admin", port=None):
         with sluice_redis.Redis(self.server(user, port), 5.0) as redis:
             return redis.call(*words)
+
+    def listens(self, conf):
+        """Whether what has this file takes connections."""
+        told = dict(line.split(" ", 1) for line in Path(conf).read_text().splitlines() if " " in line)
+        port = int(told.get("tls-port", "0")) or int(told.get("port", "0"))
+        with socket.socket() as probe:
+            return probe.connect_ex((self.host, port)) == 0
 
     def answers(self):
         with contextlib.suppress(sluice_redis.RedisError):

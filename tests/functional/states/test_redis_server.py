@@ -142,7 +142,7 @@ def test_replicas_restart_first_and_the_master_last(machines):
     refused = fleet["redis-1"].configured(deadline_seconds=1)
     assert refused["result"] is False
     assert (
-        "not this server's turn" in refused["comment"]
+        "it is not this server's turn" in refused["comment"]
         and "has not restarted for tcp-backlog yet" in refused["comment"]
     )
     assert "salt -N redis state.apply redis" in refused["comment"]
@@ -156,6 +156,17 @@ def test_replicas_restart_first_and_the_master_last(machines):
     assert fleet["redis-1"].call("GET", "key1") == "1"
     fleet.wait_linked()
     assert unchanged(fleet)
+
+
+def test_a_setting_that_redis_does_not_start_with_is_taken_back(single):
+    single.call("SET", "key1", "1")
+    before = (single.folder / "redis.conf").read_text()
+    single.fleet.pillar["config"] = {"tcp-backlog": "many"}
+    refused = single.configured()
+    assert refused["result"] is False
+    assert "does not start" in refused["comment"] and "the old file is back" in refused["comment"]
+    assert (single.folder / "redis.conf").read_text() == before
+    assert single.call("GET", "key1") == "1"
 
 
 def test_a_changed_unit_is_a_reason_to_restart(single):
