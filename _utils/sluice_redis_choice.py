@@ -115,7 +115,8 @@ def _doubts(mine: Role, found: Sequence[Role]) -> Iterator[str]:
     """Each reason why another server may hold acknowledged writes that this one has not."""
     others = [one for one in found if one.server != mine.server]
     if mine.role == "replica" and mine.linked:
-        yield f"{mine.server.id} is still linked to its master {shown(mine.follows)[1:-1]}, which lives"
+        heard = f"heard of its master {shown(mine.follows)[1:-1]} {mine.silent_seconds} s ago"
+        yield f"{mine.server.id} {heard}, so that may live"
     if mine.role == "replica" and mine.silent_seconds < 0:
         yield f"{mine.server.id} was never in sync with a master since it started"
     for one in others:

@@ -143,7 +143,12 @@ class RedisFleet:
         yield from (f"bind {host}", "protected-mode yes", "daemonize no", f"dir {self.folder / id_}")
         yield from (f"aclfile {self.folder / id_ / 'users.acl'}", "logfile redis.log", 'save ""')
         yield from ("appendonly yes", "appendfsync always", "maxmemory 64mb", "maxmemory-policy noeviction")
-        yield from ("notify-keyspace-events Kg$x", "repl-diskless-sync-delay 0", "repl-timeout 5")
+        yield from (
+            "notify-keyspace-events Kg$x",
+            "repl-diskless-sync-delay 0",
+            "repl-timeout 5",
+            "repl-ping-replica-period 1",
+        )
         yield from ("masteruser replication", f"masterauth {password('replication')}")
         yield f"replica-announce-ip {host}"
         yield from self._port_lines(self.port)

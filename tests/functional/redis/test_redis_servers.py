@@ -253,6 +253,7 @@ def test_failover_is_found_and_the_old_master_is_not(tmp_path):
 
         def writes():
             try:
+                # As the alert door does.
                 write_everywhere(servers, ("SET", f"{ALERT}{len(written) + 1}", "x"), 0.3)
             except RedisError:
                 return False
@@ -275,14 +276,13 @@ def test_failover_is_found_and_the_old_master_is_not(tmp_path):
         assert not missing
 
 
-def test_without_sentinels_that_answer_there_is_no_master(tmp_path):
-    with RedisFleet(tmp_path / "redis", replicas=1, sentinels=True) as fleet:
-        for sentinel in fleet.sentinels.values():
-            sentinel.stop()
-        with pytest.raises(NoMaster, match=r"name no master together.*sentinel of redis-1 .*refused"):
-            found(fleet)
-
-
 def test_user_without_the_right_learns_nothing_else_from_a_sentinel(guarded):
     with pytest.raises(RedisError, match="NOPERM"):
         guarded.sentinel_call("redis-1", "SENTINEL", "FAILOVER", "sluice", user="release")
+
+
+def test_without_sentinels_that_answer_there_is_no_master(guarded):
+    for sentinel in guarded.sentinels.values():
+        sentinel.stop()
+    with pytest.raises(NoMaster, match=r"name no master together.*sentinel of redis-1 .*refused"):
+        found(guarded)

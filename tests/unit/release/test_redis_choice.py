@@ -83,7 +83,10 @@ DOUBTS = {
         [dead(ONE), replica(TWO), dead(THREE)],
         "redis-3 may know more and does not answer",
     ),
-    "its master lives": ([dead(ONE), replica(TWO, linked=True), replica(THREE)], "redis-2 is still linked"),
+    "its master lives": (
+        [dead(ONE), replica(TWO, linked=True), replica(THREE)],
+        "redis-2 heard of its master 10.0.0.1:6379 3 s ago, so that may live",
+    ),
     "never in sync": (
         [dead(ONE), replica(TWO, silent_seconds=-1), replica(THREE)],
         "redis-2 was never in sync",
