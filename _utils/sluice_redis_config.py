@@ -23,9 +23,7 @@ COMMON = {
     "protected-mode": "yes",
     "timeout": "0",
     "tcp-keepalive": "60",
-    # An alert and a flag must survive a crash of this machine: each write is on disk before it is answered.
     "appendonly": "yes",
-    "appendfsync": "always",
     "save": "",
     # When it is full, writes are refused; nothing is ever thrown away.
     "maxmemory-policy": "noeviction",
@@ -111,7 +109,8 @@ def plan(pillar: Mapping[str, Any], id_: str, place: Place) -> Plan:
         ha, servers, port = _ha(pillar), _servers(pillar, id_), _port(pillar)
         first = _first_master(pillar, servers)
         bind = _bind(pillar, servers.get(id_))
-        extra = {**COMMON, **_extra(pillar)}
+        # ADR 31: a server alone has only its disk to keep an alert through a crash; others have each other.
+        extra = {**COMMON, "appendfsync": "everysec" if len(servers) > 1 else "always", **_extra(pillar)}
         settings = {
             **extra,
             "bind": " ".join(bind),

@@ -26,8 +26,8 @@ SETTINGS = {
     "notify-keyspace-events": "Kg$x",
     "save": "",
 }
-# When Redis waits for its disk: before each answer, as salt/redis has it; or never for longer than a second.
-SYNCS = ("always", "everysec")
+# When Redis waits for its disk: never for longer than a second, as salt/redis has it; or before each answer.
+SYNCS = ("everysec", "always")
 # Seconds for a change to be seen everywhere; far more than it takes.
 PATIENCE = 10.0
 

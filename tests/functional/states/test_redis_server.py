@@ -94,6 +94,13 @@ def test_what_somebody_changed_by_hand_is_put_right(single):
     assert "appendfsync no" not in conf.read_text()
 
 
+def test_only_a_server_alone_waits_for_its_disk_at_each_write(machines, single):
+    assert single.setting("appendfsync") == "always"
+    fleet = machines(2)
+    fleet.up()
+    assert [one.setting("appendfsync") for one in fleet] == ["everysec"] * 2
+
+
 def test_a_value_that_redis_refuses_changes_nothing_and_its_reason_is_told(single):
     before = (single.folder / "redis.conf").read_text()
     single.fleet.pillar["config"] = {"hz": "fast", "maxclients": 100}

@@ -39,7 +39,7 @@ def a_round(cpu=100.0, **numbers):
 def found(**parts):
     given = {
         "evaluation": {"sluice": Costs(0.2, 1.4, 1, 0.3), "flagd": Costs(2.0, 14.0, 1, 0.3)},
-        "propagation": {"always": {"service": {"p50": 1.0, "p99": 10.0, "max": 20.0}}},
+        "propagation": {"everysec": {"service": {"p50": 1.0, "p99": 10.0, "max": 20.0}}},
         "serving": {"single": {"sluice": a_round(125.0)}, "bulk": {"sluice": a_round(43_750.0)}},
         "memory": Grown(1_000_000, 100, 102, 5.0),
     }
@@ -81,7 +81,7 @@ def test_each_number_gets_its_own_median():
 
 def test_goals_are_kept_up_to_their_limit():
     assert [goal.kept for goal in goals(found())] == [True] * len(GOALS)
-    kept = [goal.kept for goal in goals(found(propagation={"always": {"service": {"p99": 10.01}}}))]
+    kept = [goal.kept for goal in goals(found(propagation={"everysec": {"service": {"p99": 10.01}}}))]
     assert kept == [False, *[True] * (len(GOALS) - 1)]
     slow = {"single": {"sluice": a_round(125.1)}, "bulk": {"sluice": a_round(43_751.0)}}
     assert [goal.kept for goal in goals(found(serving=slow))][3:5] == [False, False]
