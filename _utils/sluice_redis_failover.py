@@ -169,10 +169,16 @@ def _follows(one: Role, master: RedisServer) -> bool:
 
 
 def _keep(servers: Iterable[RedisServer]) -> None:
-    """Each writes into its own file what it is now, for when it restarts."""
+    """Each writes into its file what it is now, for when it restarts; one that cannot stops no other."""
+    failed = []
     for server in servers:
-        with Redis(server, ASK_SECONDS) as redis:
-            redis.call("CONFIG", "REWRITE")
+        try:
+            with Redis(server, ASK_SECONDS) as redis:
+                redis.call("CONFIG", "REWRITE")
+        except RedisError as error:
+            failed.append(str(error))
+    if failed:
+        raise RedisError("; ".join(failed))
 
 
 def _half_way(servers: RedisServers, made: Plan, error: RedisError) -> str:

@@ -321,11 +321,12 @@ def test_replica_that_cannot_catch_up_leaves_the_old_master_at_work(fleet, monke
 
 
 def test_server_that_cannot_write_its_file_is_named_and_the_rest_is_done(fleet):
-    fleet.servers["redis-3"].config.unlink()
-    fleet.servers["redis-3"].config.mkdir()
-    with pytest.raises(PromotionError, match=r"redis-3 .*refuses CONFIG"):
+    fleet.servers["redis-1"].config.unlink()
+    fleet.servers["redis-1"].config.mkdir()
+    with pytest.raises(PromotionError, match=r"redis-1 .*refuses CONFIG"):
         promoted(fleet, "redis-2")
     fleet.wait_linked("redis-2")
+    assert follows(fleet, "redis-2") in conf(fleet, "redis-3")
     assert fleet.call("redis-2", "GET", TERM_KEY) == "1"
 
 
