@@ -100,10 +100,19 @@ def _merged(flag: Flag, given: Document) -> Document:
             raise RefusedError(f"{flag.name}: {key} is {shown(value)}, want {_wanted(key)}")
     merged = {key: value for key, value in ((flag.document or {}) | given).items() if value not in ("", {})}
     parsed = sluice_flag_rules.parse(flag.name, merged)
-    if flag.value is not None and "variants" in given:
-        # A value that is not declared any more would turn the flag off, unseen.
+    if flag.value is not None and _declares(flag):
+        # One that is not declared any more would turn the flag off, unseen.
         sluice_flag_rules.check_value(parsed, flag.value)
     return merged
+
+
+def _declares(flag: Flag) -> bool:
+    """True if the flag's value is one of those that its document allows."""
+    try:
+        sluice_flag_rules.check_value(sluice_flag_rules.parse(flag.name, flag.document or {}), flag.value)
+    except sluice_flag_rules.FlagError:
+        return False
+    return True
 
 
 def _wanted(key: str) -> str:

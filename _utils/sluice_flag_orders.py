@@ -30,12 +30,13 @@ from sluice_redis_roles import Role
 FIND_SECONDS = 1.0
 # For a write with its reads before; a server that takes longer is in trouble.
 WRITE_SECONDS = 2.0
-# For thousands of flags, in pipelines.
-READ_SECONDS = 10.0
 # A replica acknowledges within a millisecond or two; one second is far beyond any pause of Redis.
 ACKNOWLEDGE_SECONDS = 1
 # How long the read-back at every server may take unless told.
 SPREAD_SECONDS = 5.0
+
+# A word of a command that a message repeats: whole rules, but no screens of them.
+WORD_CHARACTERS = 1000
 
 Order = tuple[object, ...]
 Told = TypeVar("Told")
@@ -196,7 +197,7 @@ class Flags:
         failed: list[RedisError] = []
         for server in self._places():
             try:
-                with Redis(server, READ_SECONDS) as redis:
+                with Redis(server, FIND_SECONDS) as redis:
                     return ask(redis)
             except RedisError as error:
                 failed.append(error)
@@ -267,7 +268,7 @@ def _acknowledged(redis: Redis, change: Change, master: RedisServer) -> int:
 
 
 def _words(order: Order) -> str:
-    return shlex.join(str(word) for word in order)
+    return shlex.join(sluice_flag_store.shown_text(str(word), WORD_CHARACTERS) for word in order)
 
 
 def _since(began: float) -> float:

@@ -141,7 +141,7 @@ def sentence(change: Change) -> str:
     name, was, now = change.after.name, change.before.value, change.after.value
     whats = [entry.what for entry in change.entries]
     if not whats:
-        return f"{name} is {shown_value(now)} already" if now is not None else f"{name} is as wanted already"
+        return f"nothing to change, {name} is {shown_value(now)}"
     if "delete" in whats:
         return f"{name} is deleted (was {shown_value(was)})"
     set_to = f"set to {shown_value(now)} (was {shown_value(was)})"

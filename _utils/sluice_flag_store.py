@@ -25,6 +25,8 @@ TRIES = 5
 # Large enough to need few round trips, small enough that Redis serves others in between.
 SCAN_COUNT = 1000
 READ_AT_ONCE = 500
+# For each of these round trips, in the worst case with 100 large entries of history each.
+READ_SECONDS = 10.0
 # A name or an address; more is somebody who wants to fill a screen.
 SHOWN_CHARACTERS = 100
 # Longer than any value of a flag: of what else stands under its name only so much is read.
@@ -126,6 +128,7 @@ def read_many(redis: Redis, names: Iterable[str], history: int = 1) -> Iterator[
     waiting = list(names)
     while waiting:
         some, waiting = waiting[:READ_AT_ONCE], waiting[READ_AT_ONCE:]
+        redis.extend(READ_SECONDS)
         replies = redis.pipeline([words for name in some for words in _reading(name, history)])
         flags = [_flag(name, *replies[4 * at : 4 * at + 4]) for at, name in enumerate(some)]
         yield from _with_last_value(redis, flags, history)
@@ -136,6 +139,7 @@ def names(redis: Redis) -> list[str]:
     found: set[str] = set()
     cursor = "0"
     while True:
+        redis.extend(READ_SECONDS)
         reply = redis.call("SCAN", cursor, "COUNT", str(SCAN_COUNT))
         if not isinstance(reply, list) or len(reply) != 2 or not isinstance(reply[1], list):
             raise RedisError(f"{redis.where} answers SCAN with something else than keys")

@@ -284,6 +284,24 @@ def test_variants_cannot_lose_the_one_that_is_set(fleet, redis_1):
     assert everything(fleet) == before
 
 
+def test_rules_that_give_the_value_its_meaning_cannot_be_removed(fleet, redis_1):
+    redis_1.call("flag.rules", "key1", {"default": "red"}, {"off": "", "red": "#f00"})
+    redis_1.call("flag.set", "key1", 1)
+    before = everything(fleet)
+    assert "'1', want one of" in refused(redis_1, "flag.rules", "key1", {})
+    assert everything(fleet) == before
+
+
+def test_a_value_that_was_never_declared_does_not_stand_in_the_way_of_rules(fleet, redis_1):
+    fleet.call("redis-1", "SET", "key1", "nonsense")
+    assert redis_1.call("flag.rules", "key1", {"match": [{"percentage": 10}]})["changed"] is True
+
+
+def test_what_a_refusal_repeats_of_an_order_is_short_and_printable(fleet, redis_1):
+    said = refused(redis_1, "flag.set", "key1", "\x1b[2J" + "x" * 10_000)
+    assert "There is no flag key1" in said and said.isprintable() and len(said) < 1200
+
+
 def test_a_flag_can_be_turned_off_though_its_document_is_broken(fleet, redis_1):
     fleet.call("redis-1", "SET", "key1", "red")
     fleet.call("redis-1", "SET", "sluice:flag:key1", '{"rules": {"nonsense": 1}, "variants": {"off": 1}}')

@@ -24,7 +24,7 @@ def test_set_prints_one_line(master):
     assert "There is no flag key1." in refused(master, "flags.set", "key1", 1)
     said = master.text("flags.set", "key1", 1, new=True)
     assert re.fullmatch(r"key1 is set to 1 \(was absent\) on redis-1 and [12] replicas?", said)
-    assert master.text("flags.set", "key1", True) == "key1 is 1 already"
+    assert master.text("flags.set", "key1", True) == "nothing to change, key1 is 1"
 
 
 def test_set_that_waits_prints_the_time_of_every_server(master):
