@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import signal
 from collections.abc import Callable
 
 from lab import fleet, precheck
@@ -27,6 +28,8 @@ def play(
     parser.add_argument("--keep", action="store_true", help="leave the lab up and say what to try next")
     args = parser.parse_args()
     title = name.replace("_", " ")
+    # A demo that is told to end takes its lab down as one that is interrupted does.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         lab = load()
         precheck.check(lab)
@@ -39,7 +42,7 @@ def play(
         say(f"{title}: {error}")
         return 1
     except KeyboardInterrupt:
-        say(f"{title}: interrupted; `make lab-down` removes what is still there")
+        say(f"{title}: interrupted; `lab down` removes what is still there")
         return 130
     if args.keep:
         say(after(lab))

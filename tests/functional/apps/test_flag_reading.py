@@ -187,7 +187,9 @@ FRESH = {
         ({"offset": 9, "at": 100}, {"offset": 9, "isMaster": True, "at": 90}),
         # Asked before the master: whether it lags is not known.
         ({"offset": 8, "at": 80}, {"offset": 9, "isMaster": True, "at": 90}),
-        ({"offset": 9, "isMaster": True, "at": 90}, {"offset": 8, "at": 100}),
+        # What the master took a moment ago may be on its way.
+        ({"offset": 8, "at": 139}, {"offset": 9, "isMaster": True, "at": 90}),
+        ({"offset": 9, "isMaster": True, "at": 90}, {"offset": 8, "at": 140}),
         # A master that came back is no better than a replica of the new one.
         ({"offset": 8, "at": 100, "history": "new"}, {"offset": 9, "isMaster": True, "at": 90}),
         ({"offset": 1, "at": 100, "history": "new"}, {"offset": 9, "at": 90}),

@@ -3,6 +3,10 @@
 //   id, values, at (ms; when it was asked), roundTripMs,
 //   term (raised at each promotion), isMaster, isLinked (a master, or a replica whose master answers it),
 //   history (replication id), offset (bytes of that history that it has), behindSeconds (since it lost its master).
+
+// Longer than a healthy replica takes to be sent a write, also on a busy computer.
+const SENT_MS = 50;
+
 function isFresher(one, other) {
   if (one.term !== other.term) {
     return one.term > other.term; // whoever missed a promotion is out of date
@@ -22,9 +26,10 @@ function isFresher(one, other) {
   return one.offset === other.offset ? one.roundTripMs < other.roundTripMs : one.offset > other.offset;
 }
 
-// It has less than the master had before it was asked.
+// Asked a while after the master, it has less than the master had then.
 function isLagging(replica, master) {
-  return replica.history === master.history && replica.at >= master.at && replica.offset < master.offset;
+  const isLater = replica.at >= master.at + SENT_MS;
+  return replica.history === master.history && isLater && replica.offset < master.offset;
 }
 
 module.exports = { isFresher };
