@@ -42,6 +42,7 @@ EVENT_SECONDS = 0.2
 SILENCE_SECONDS = 3.0
 
 Address = tuple[str, str]
+NOBODY: Address = ("", "")
 
 
 class RedisDoor:
@@ -57,7 +58,8 @@ class RedisDoor:
         self._writer = Writer()
         # Something may have changed for those who listen and who write.
         self._hear, self._write = asyncio.Event(), asyncio.Event()
-        self.connected = False
+        # The server that is listened to.
+        self._heard_from: str | None = None
 
     async def run(self) -> None:
         """Until it is cancelled."""
@@ -76,22 +78,26 @@ class RedisDoor:
         looks = {name: line.said for name, line in self._lines.items()}
         before, self._choice = self._choice, choose(looks, self._choice.term, self._named())
         if self._choice.master != before.master:
-            log.info(
-                "redis: the master is %s, of term %d", self._choice.master or "not known", self._choice.term
-            )
+            log.info("redis: the master is %s", self._choice.master or "not known")
         for name in set(self._choice.stale) - set(before.stale):
-            log.warning("%s says it is the master: it was replaced and is left alone", self._lines[name])
+            # For a moment that is so at every promotion.
+            log.info("%s says it is the master, too, and is left alone", self._lines[name])
         self._hear.set()
         self._write.set()
 
     def _named(self) -> str | None:
         """Whom most of the Sentinels that answer name: an id, or an address if it is in no file."""
-        votes = Counter(line.said for line in self._sentinels if line.said)
-        address, count = votes.most_common(1)[0] if votes else (("", ""), 0)
+        votes = Counter(line.said for line in self._sentinels if line.said and line.said != NOBODY)
+        address, count = votes.most_common(1)[0] if votes else (NOBODY, 0)
         if 2 * count <= votes.total():
             return None
         known = {(line.server.host, str(line.server.port)): name for name, line in self._lines.items()}
         return known.get(address, ":".join(address))
+
+    @property
+    def connected(self) -> bool:
+        """Whether alerts are heard of, from the right server."""
+        return self._heard_from is not None and self._heard_from == self._choice.reader
 
     def status(self) -> dict[str, dict[str, Any]]:
         """Server to what it is, and what it is used for."""
@@ -99,7 +105,7 @@ class RedisDoor:
             name: {
                 "role": line.said.role if line.said else None,
                 "term": line.said.term if line.said else None,
-                "reads": self.connected and self._choice.reader == name,
+                "reads": self.connected and self._heard_from == name,
                 "writes": self._choice.master == name,
                 "error": line.error,
             }
@@ -123,7 +129,7 @@ class RedisDoor:
                 except Exception as error:
                     # Anything: a door that stays shut for one odd value would be no door.
                     line.give_up(error)
-                self.connected = False
+                self._heard_from = None
             await within(AGAIN_SECONDS, self._hear)
 
     async def _listen(self, line: Line[Look]) -> None:
@@ -133,7 +139,7 @@ class RedisDoor:
             await subscribe(events)
             # After that, for else a key could be set between the two, and be heard of by neither.
             await self._read_all(line)
-            self.connected = True
+            self._heard_from = line.server.id
             log.info("%s: listening for alerts", line)
             read = heard = clock()
             while self._choice.reader == line.server.id:
@@ -206,20 +212,20 @@ class RedisDoor:
 
 
 async def look(client: Redis) -> Look:
-    """What a server says of itself. Raises ValueError if it is none that this could be."""
+    """What a server says of itself. Raises ResponseError if it is none that this could be."""
     role, text = await client.role(), str(await client.get(TERM_KEY))
     term = int(text) if text.isdecimal() else 0
     if role[0] == "master":
         return Look(MASTER, term, replicas=len(role[2]))
     if role[0] == "slave":
         return Look(REPLICA, term, linked=role[3] == "connected")
-    raise ValueError(f"its role is {clean(role[0])}, want master or slave")
+    raise ResponseError(f"its role is {clean(role[0])}, want master or slave")
 
 
 async def named_master(client: Redis) -> Address:
-    """The address of the master, as a Sentinel has it; empty if it knows none."""
+    """The address of the master, as a Sentinel has it."""
     found = await client.sentinel_get_master_addr_by_name(SENTINEL_NAME)
-    return (str(found[0]), str(found[1])) if isinstance(found, tuple) else ("", "")
+    return (str(found[0]), str(found[1])) if isinstance(found, tuple) else NOBODY
 
 
 async def value_of(client: Redis, service: str) -> object:

@@ -88,12 +88,16 @@ class Line(Generic[T]):
         """Connect, ask every second, and connect again when that ends."""
         pause = FIRST_PAUSE_SECONDS
         while True:
+            # What was said of the last connection is over with it.
+            self._lost = None
+            self._soon.clear()
             try:
                 async with self._connection() as self._client:
                     while True:
                         await self._look(self._client)
-                        pause = FIRST_PAUSE_SECONDS
                         await self._wait(LOOK_SECONDS)
+                        # Not at the first look: it may be of no use to those who write or listen.
+                        pause, self.error = FIRST_PAUSE_SECONDS, None
             except Exception as error:
                 self._note(error)
                 most = REFUSED_SECONDS if isinstance(error, REFUSALS) else AWAY_SECONDS
@@ -132,7 +136,6 @@ class Line(Generic[T]):
         async with asyncio.timeout(TIMEOUT_SECONDS):
             said = await self._ask(client)
         if self.said is None:
-            self.error = None
             log.info("%s: connected", self)
         if said != self.said:
             self.said = said
@@ -151,10 +154,8 @@ class Line(Generic[T]):
         """The server does not answer, or refuses: said once, until it is well or something else is wrong."""
         before, self.error = self.error, self._words(error)
         self.failures += 1
-        if not isinstance(error, TROUBLE):
-            log.exception("%s", self)
-        elif before is None or (isinstance(error, REFUSALS) and before != self.error):
-            log.error("%s: %s; trying again", self, self.error)
+        if before is None or (isinstance(error, REFUSALS) and before != self.error):
+            log.error("%s: %s; trying again", self, self.error, exc_info=not isinstance(error, TROUBLE))
         if self.said is not None:
             self.said = None
             self._changed()

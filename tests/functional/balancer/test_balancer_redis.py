@@ -206,6 +206,18 @@ def test_two_balancers_hear_of_each_other_through_redis(redis, shop, balancer, t
     assert wait_for_alert(other)["reason"] == "bad"
 
 
+def test_a_server_that_refuses_events_is_said_so_once_and_not_asked_all_the_time(redis, shop):
+    redis("ACL", "SETUSER", "balancer", "resetchannels")
+    wait_for_door(shop, "disconnected")
+    wait_until(lambda: "no permissions to access one of the channels" in shop.said(), "it is said")
+    line = 'sluice_redis_failures_total{what="line"}'
+    before = shop.metrics()[line]
+    wait_until(lambda: shop.metrics()[line] >= before + 3, "it was tried again")
+    assert shop.said().count("no permissions") == 1
+    redis("ACL", "SETUSER", "balancer", "&__keyspace@0__:sluice:alert:*")
+    wait_for_door(shop)
+
+
 def test_a_quiet_redis_stays_connected(redis, shop):
     before = shop.said().count("listening for alerts")
     clients = redis("CLIENT", "LIST")

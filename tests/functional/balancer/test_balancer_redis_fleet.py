@@ -4,6 +4,7 @@ import time
 
 import pytest
 from running import MONITOR_TOKEN, Load, redis_settings, wait_until
+from sluice_redis_failover import promote
 
 from tests.support.redis_fleet import RedisFleet, password
 
@@ -101,7 +102,7 @@ def test_the_status_and_metrics_tell_which_server_is_used(fleet, shop):
 
 
 def test_a_promotion_is_followed_without_a_restart(fleet, shop):
-    fleet.promote("redis-2")
+    promote(fleet.declared("admin"), "redis-2")
     wait_for_use(shop, "redis-2")
     fleet.call("redis-2", "SET", KEY, "bad")
     assert wait_for_alert(shop)["reason"] == "bad"
@@ -110,9 +111,9 @@ def test_a_promotion_is_followed_without_a_restart(fleet, shop):
 def test_alerts_come_and_are_cleared_while_the_master_moves(fleet, shop):
     servers, master = list(fleet.hosts), "redis-1"
     with Load(shop.port) as load:
-        for term in range(1, 7):
+        for term in range(1, 5):
             master = servers[term % 3]
-            fleet.promote(master)
+            promote(fleet.declared("admin"), master)
             if term % 2:
                 # Raised at once, whatever the balancer knows of the master yet.
                 fleet.call(master, "SET", KEY, f"round {term}")
@@ -165,7 +166,7 @@ def test_a_stale_master_that_returns_is_neither_heard_nor_told(fleet, shop):
     wait_for_use(shop, None)
     assert shop.status()["redis"] == "disconnected"
     assert shop.alert() is None
-    assert shop.said().count("redis-1") and "it was replaced and is left alone" in shop.said()
+    assert "says it is the master, too, and is left alone" in shop.said()
 
 
 def test_a_frozen_master_is_noticed_a_replica_heard_and_the_successor_followed(fleet, shop):
