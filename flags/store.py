@@ -94,6 +94,7 @@ class Store:
         self.confirmed_at = -math.inf
         # Whether anything was ever read, from Redis or from disk.
         self.is_loaded = False
+        self._is_over_full = False
         self._fingerprint = 0
         self._heard: list[Callable[[], None]] = []
 
@@ -124,15 +125,15 @@ class Store:
         """These are all flags there are."""
         self.is_loaded = True
         names = sorted(raws)
-        if len(names) > MAX_FLAGS:
-            log.error(
-                "%d flags are more than %d: those after %r are left out",
-                len(names),
-                MAX_FLAGS,
-                names[MAX_FLAGS - 1],
-            )
+        self._tell_left_out(len(names) - MAX_FLAGS)
         gone = {name: Raw(None, None) for name in self.flags.keys() - raws.keys()}
         self.update({**gone, **{name: raws[name] for name in names[:MAX_FLAGS]}})
+
+    def _tell_left_out(self, count: int) -> None:
+        """Say it when it becomes so: all is read again every few seconds."""
+        if count > 0 and not self._is_over_full:
+            log.error("there are more than %d flags: %d, the last by name, are left out", MAX_FLAGS, count)
+        self._is_over_full = count > 0
 
     def update(self, raws: Mapping[str, Raw]) -> None:
         """These flags are so; one without value and document is gone."""

@@ -6,11 +6,11 @@ import subprocess
 import sys
 import time
 
-from fake_systemd import FakeSystemd
 from running import ROOT, Balancer, ask, redis_settings, wait_until
 
 from tests.soak.wire import NAME
 from tests.support.certificates import Authority
+from tests.support.fake_systemd import FakeSystemd
 from tests.support.ports import free_port
 from tests.support.redis_fleet import RedisFleet
 

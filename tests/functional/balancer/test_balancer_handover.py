@@ -6,10 +6,10 @@ import socket
 import threading
 
 import pytest
-from fake_systemd import FakeSystemd
 from running import PATIENCE, Load, read_all, read_until, wait_until
 
 from tests.support.certificates import Authority
+from tests.support.fake_systemd import FakeSystemd
 from tests.support.ports import free_port
 
 GET = b"GET / HTTP/1.1\r\nHost: shop\r\n\r\n"
