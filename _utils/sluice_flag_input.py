@@ -21,7 +21,7 @@ WORDS = {"on": "1", "true": "1", "1": "1", "off": "0", "false": "0", "0": "0"}
 ON_OFF = "want 1 or 0 (on, off, true, false)"
 NEAR_NAMES = 3
 # Redis servers are there or not within moments; whoever waits for a person may wait for a day.
-MAX_SECONDS = 86400
+MIN_SECONDS, MAX_SECONDS = 0.1, 86400
 
 
 def name_of(raw: object) -> str:
@@ -139,14 +139,14 @@ def who(user: object, id_: str) -> str:
     return shown_text(f"{user or 'unknown'}@{id_}")
 
 
-def seconds_of(what: str, raw: Any, least: float = 0.1) -> float:
-    """A time in seconds from `least` to a day, whatever the command line made of it; RefusedError if none."""
+def seconds_of(what: str, raw: Any) -> float:
+    """A time in seconds up to a day, whatever the command line made of it; RefusedError if none."""
     try:
         number = float(raw)
     except (TypeError, ValueError, OverflowError):
         number = math.nan
-    if isinstance(raw, bool) or not least <= number <= MAX_SECONDS:
-        raise RefusedError(f"{what} is {shown(raw)}, want seconds from {least:g} to {MAX_SECONDS}")
+    if isinstance(raw, bool) or not MIN_SECONDS <= number <= MAX_SECONDS:
+        raise RefusedError(f"{what} is {shown(raw)}, want seconds from {MIN_SECONDS} to {MAX_SECONDS}")
     return number
 
 

@@ -11,17 +11,19 @@ from sluice_flag_store import OUTSIDE_BY, Change, Entry, Flag, differences, show
 
 # Of a description or a rule in a line of the history.
 DETAIL_CHARACTERS = 60
+# The longest line that a document may hold.
+TEXT_CHARACTERS = 1024
 OUTSIDE = f"changed since by {OUTSIDE_BY}"
 PARTS = ("owner", "description", "expires", "variants", "rules")
 Told = dict[str, Any]
 
 
 def told(flag: Flag, now: float) -> Told:
-    """All of a flag as data: value, what its document says, stale, last, outside, problem."""
+    """All of a flag as data, as `flag.get` tells it."""
     last = flag.history[0] if flag.history else None
     return {
-        "value": flag.value,
-        **{key: flag.of(key) for key in PARTS if flag.of(key) is not None},
+        "value": _clean(flag.value),
+        **{key: _clean(flag.of(key)) for key in PARTS if flag.of(key) is not None},
         "stale": is_stale(flag, now),
         "changed": when(last.at) if last else None,
         "by": last.by if last else None,
@@ -62,8 +64,8 @@ def told_entry(entry: Entry) -> Told:
         "at": when(entry.at),
         "by": entry.by,
         "what": entry.what,
-        "from": entry.before,
-        "to": entry.after,
+        "from": _clean(entry.before),
+        "to": _clean(entry.after),
     }
 
 
@@ -127,7 +129,13 @@ def history(flag: Flag) -> str:
 
 def told_history(flag: Flag) -> list[Told]:
     """The same as data; a change made outside comes first, with no time."""
-    came = {"at": None, "by": OUTSIDE_BY, "what": "set", "from": _last(flag), "to": flag.value}
+    came = {
+        "at": None,
+        "by": OUTSIDE_BY,
+        "what": "set",
+        "from": _clean(_last(flag)),
+        "to": _clean(flag.value),
+    }
     return ([came] if flag.changed_outside else []) + [told_entry(entry) for entry in flag.history]
 
 
@@ -170,6 +178,11 @@ def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
 def _last(flag: Flag) -> object:
     """The value that the history ends with."""
     return flag.last_value.after if flag.last_value else None
+
+
+def _clean(value: Any) -> Any:
+    """A text as printable characters, for data is printed too; all else as it is."""
+    return shown_text(value, TEXT_CHARACTERS) if isinstance(value, str) else value
 
 
 def _step(entry: Entry) -> str:

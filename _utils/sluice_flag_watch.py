@@ -10,8 +10,10 @@ from sluice_flag_store import DOCUMENT_PREFIX, OUTSIDE_BY, Entry, Flag
 from sluice_redis import Redis, RedisError
 
 EVENTS = "__keyspace@0__:"
-# For the first look at thousands of flags, and for each answer later.
-ANSWER_SECONDS = 10.0
+# A server that answers later than this counts as lost.
+ANSWER_SECONDS = 2.0
+# So long nothing may be heard before the server is asked whether it is still there.
+SILENT_SECONDS = 2.0
 # After a server is lost; a failover takes a few seconds.
 RETRY_SECONDS = 0.5
 
@@ -48,10 +50,12 @@ class Watch:
             # Only now, so that nothing between the two is missed; after a lost server it tells what was.
             yield from self._compared(asked)
             while (left := deadline - time.monotonic()) > 0:
-                if (message := events.pushed(left)) is None:
-                    return
-                if name := self._flag_of(message):
-                    asked.extend(ANSWER_SECONDS)
+                message = events.pushed(min(left, SILENT_SECONDS))
+                asked.extend(ANSWER_SECONDS)
+                if message is None:
+                    # Nothing has changed, or the server hangs and nobody would ever tell.
+                    asked.call("PING")
+                elif name := self._flag_of(message):
                     yield from self._news(sluice_flag_store.read(asked, name))
 
     def _subscribe(self, events: Redis) -> None:

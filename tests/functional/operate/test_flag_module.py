@@ -100,14 +100,21 @@ def test_any_other_value_is_refused_and_nothing_is_written(fleet, redis_1, given
         ("sluice:term", "a key of Sluice itself, not a flag"),
     ],
 )
-@pytest.mark.parametrize(
-    ("order", "more"),
-    [("set", (1,)), ("describe", ("me",)), ("rules", ({},)), ("delete", ()), ("get", ()), ("history", ())],
-)
-def test_a_bad_name_is_refused_by_every_order(fleet, redis_1, name, said, order, more):
-    answer = refused(redis_1, f"flag.{order}", name, *more)
-    assert said in answer
-    assert len(answer) < 300 and answer.isprintable()
+def test_a_bad_name_is_refused_by_every_order(fleet, redis_1, name, said):
+    orders = {
+        "set": (1,),
+        "describe": ("me",),
+        "rules": ({},),
+        "delete": (),
+        "get": (),
+        "history": (),
+        "wait": (1,),
+    }
+    for order, more in orders.items():
+        answer = refused(redis_1, f"flag.{order}", name, *more)
+        assert said in answer
+        assert len(answer) < 300 and answer.isprintable()
+    assert "not a flag" in refused(redis_1, "flag.watch", name)
     assert everything(fleet) == {}
 
 
@@ -333,7 +340,9 @@ def test_history_that_is_none_is_left_out(fleet, redis_1):
     fleet.call("redis-1", "RPUSH", "sluice:history:key1", evil)
     found = redis_1.call("flag.history", "key1")
     assert [one["what"] for one in found] == ["set", "set"]
-    assert found[1]["by"] == "?]0;x?"
+    assert (found[1]["by"], found[1]["to"]) == ("?]0;x?", "?[2J")
+    fleet.call("redis-1", "SET", "key1", "\x1b[2J")
+    assert redis_1.call("flag.get", "key1")["value"] == "?[2J"
 
 
 @pytest.mark.parametrize("key", ["key1", "sluice:flag:key1", "sluice:history:key1"])
@@ -640,13 +649,14 @@ def test_watch_of_all_tells_new_and_deleted_flags_and_no_other_keys(fleet, opera
     ]
 
 
-def test_watch_goes_on_with_another_server(fleet, operator):
+@pytest.mark.parametrize("end", ["kill", "pause"])
+def test_watch_goes_on_with_another_server(fleet, operator, end):
     operator.set("key1", 0, new=True, wait_seconds=5)
     turn = iter(["redis-3", "redis-2", "redis-2"])
 
     def flip():
         wait_for(lambda: _listens(fleet, "redis-3"), what="a subscription")
-        fleet.kill("redis-3")
+        getattr(fleet, end)("redis-3")
         operator.set("key1", 1)
 
     thread = threading.Thread(target=flip)
@@ -654,6 +664,7 @@ def test_watch_goes_on_with_another_server(fleet, operator):
     watching = Watch(lambda: fleet.server(next(turn), "reader"), "key1")
     ((_, entry),) = itertools.islice(watching.changes(20), 1)
     thread.join()
+    fleet.kill("redis-3")
     assert (entry.by, entry.after) == ("alice@master", "1")
 
 
