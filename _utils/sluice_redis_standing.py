@@ -114,9 +114,9 @@ def now(me: Role, others: Sequence[Role], declared: RedisServers, first_master: 
             pass
     alive = [me, *(one for one in others if one.role)]
     master = best(alive)
-    if master is None and all(one.is_master and not _has_data(one) for one in alive):
-        # Fresh servers, each on its own.
-        chosen = next((one for one in alive if one.server.id == first_master), None)
+    if master is None and not any(map(_has_data, alive)):
+        # Fresh servers, each on its own, or some of them in their role already.
+        chosen = next((one for one in alive if one.is_master and one.server.id == first_master), None)
         if chosen:
             return _standing(chosen, me, "nothing lives yet, and pillar redis:master names it")
     if master is None:

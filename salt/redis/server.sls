@@ -99,8 +99,9 @@ redis-role:
     - name: {{ grains.id }}
     - settings: {{ settings | json }}
     - place: {{ place | json }}
+    # Also if settings wait for a restart: a master that is left over must not stay one for that.
     - require:
-      - service: redis-service
+      - redis_server: redis-users
 {%- if pems %}
 
 # Those of before; by now nobody reads them.

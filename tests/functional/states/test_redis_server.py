@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-import threading
 
 import pytest
 from redis_machines import RedisMachines, password
@@ -123,23 +122,6 @@ def test_a_server_that_died_is_started(single):
     single.units.close()
     assert single.configured()["changes"] == {"redis-server": "started"}
     assert single.call("EXISTS", "sluice:alert:checkbox") == 1
-
-
-def together(fleet, **more):
-    """Every machine's `configured` at the same time, as `salt 'redis*' state.apply` runs them."""
-    # One loader serves all machines here: each state gets its machine's dunders when it begins.
-    returned = {}
-    for one in fleet:
-        one.begun = threading.Event()
-    threads = [
-        threading.Thread(target=lambda one=one: returned.update({one.id: one.configured(**more)}))
-        for one in fleet
-    ]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join(60)
-    return returned
 
 
 def test_replicas_restart_first_and_the_master_last(machines):
