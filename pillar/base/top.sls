@@ -43,6 +43,7 @@ base:
     - balancer
     - redis
     - secrets.balancer
+    - secrets.redis_balancer
   flags:
     - match: nodegroup
     - flags

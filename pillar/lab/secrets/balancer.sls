@@ -5,6 +5,3 @@ balancer:
     master: lab-fake-alert-master
     canary-1: lab-fake-alert-canary-1
     monitor: lab-fake-alert-monitor
-redis:
-  users:
-    balancer: {password: lab-fake-redis-balancer}

@@ -6,6 +6,3 @@ balancer:
   alert_tokens:           # who may raise an alert at a balancer: host id -> token
     master: ''
     canary-1: ''
-redis:
-  users:
-    balancer: {password: ''}

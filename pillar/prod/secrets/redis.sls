@@ -3,13 +3,13 @@
 # key (docs/reference/pillar.md tells how):  printf %s 'the secret' | gpg --armor --encrypt -r sluice-master
 include:
   - secrets.redis_admin
+  - secrets.redis_balancer
   - secrets.redis_reader
   - secrets.redis_release
   - secrets.redis_writer
 redis:
   users:
     operator: {password: ''}
-    balancer: {password: ''}
     replication: {password: ''}
     probe: {password: ''}
     sentinel: {password: ''}

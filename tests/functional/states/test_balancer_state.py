@@ -170,6 +170,25 @@ def test_new_secrets_do_not_restart_the_balancer(machine):
     assert not any("watch_in" in chunk for chunk in low)
 
 
+@pytest.mark.parametrize(
+    ("ca", "file"),
+    [
+        ("-----BEGIN CERTIFICATE-----\nx\n", "/etc/sluice/redis-ca.pem"),
+        ("/etc/ssl/certs/own.pem", "/etc/ssl/certs/own.pem"),
+    ],
+)
+def test_whose_certificates_of_redis_are_believed_comes_from_pillar(machine, ca, file):
+    one = machine("lb-1", extra_pillar={"redis": {"tls": {"enabled": True, "ca": ca, "key": "a secret"}}})
+    found = one.modules["state.show_low_sls"]("balancer", pillar=one.opts["pillar_override"])
+    low = {chunk["__id__"]: chunk for chunk in found}
+    told = low["balancer-config"]["settings"]["redis"]
+    assert told["ca"] == file
+    assert set(told["servers"]) == {"redis-1", "redis-2", "redis-3"}
+    assert not {"users", "tls"} & set(told)
+    made = low.get("balancer-redis-ca-file")
+    assert (made and made["contents"]) == (ca if file.startswith("/etc/sluice") else None)
+
+
 def test_no_condition_makes_a_ratio_edit_slow(machine):
     """Any state with one has Salt load all state modules, 0.8 s for a run that takes less than 2."""
     low = machine("lb-1").modules["state.show_low_sls"]("balancer")
