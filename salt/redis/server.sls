@@ -110,7 +110,7 @@ redis-tls-cleaned:
     - name: {{ files.etc }}/tls
     - clean: True
     - require:
-      - redis_server: redis-role
+      - redis_server: redis-config
       {%- for kind in pems %}
       - file: redis-tls-{{ kind }}
       {%- endfor %}

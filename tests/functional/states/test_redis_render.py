@@ -50,6 +50,10 @@ def test_tls_files_of_pillar_are_named_after_their_content_and_never_shown(machi
         assert (chunk["show_changes"], chunk["mode"]) == (False, "0640")
     assert chunks["redis-config"]["place"]["tls"] == {kind: chunk["name"] for kind, chunk in made.items()}
     assert pems["key"] not in json.dumps([chunks["redis-config"], chunks["redis-users"]])
+    # Files of before go only when nobody reads them any more.
+    wanted = [next(iter(one.items())) for one in chunks["redis-tls-cleaned"]["require"]]
+    assert ("redis_server", "redis-config") in wanted
+    assert chunks["redis-tls-cleaned"]["order"] > chunks["redis-config"]["order"]
     renewed = {chunk["__id__"]: chunk for chunk in low(machine, tls=pems | {"cert": pems["ca"]})}
     assert renewed["redis-tls-cert"]["name"] != made["cert"]["name"]
     assert renewed["redis-tls-key"]["name"] == made["key"]["name"]
