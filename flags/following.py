@@ -14,7 +14,7 @@ from typing import Any
 
 from sluice_config import SERVICE_NAME
 
-from flags.resp import Link, Push, RedisError, Refusal
+from flags.resp import Link, RedisError, Refusal
 from flags.store import Raw, Store, is_name, text
 
 CHANNEL = "__keyspace@0__:"
@@ -111,13 +111,12 @@ class Following:
 
     # Changes.
 
-    def pushed(self, pushes: Iterable[Push]) -> None:
+    def pushed(self, channels: Iterable[bytes]) -> None:
         """Messages came: what they name is read again, at once or as soon as the last answer is there."""
         names: set[str] = set()
         services: set[str] = set()
-        for push in pushes:
-            if len(push) == 4 and push[0] == b"pmessage" and isinstance(push[2], bytes):
-                self._sort(push[2][len(CHANNEL) :], names, services)
+        for channel in set(channels):
+            self._sort(channel[len(CHANNEL) :], names, services)
         self._names |= names
         self._services |= services
         self._since |= names | services

@@ -10,7 +10,7 @@ from collections.abc import Callable
 
 from flags.config import RedisSettings
 from flags.following import Following
-from flags.resp import Link, Push, RedisError
+from flags.resp import Link, RedisError
 from flags.server import Server
 from flags.standing import Heights, Report, choose
 from flags.store import Store
@@ -100,9 +100,9 @@ class Reading:
         if self.is_following and server.standing.told is not None and server.standing.told.term >= self.term:
             self._store.confirm(server.standing.good_at)
 
-    def _pushed(self, server: Server, pushes: list[Push]) -> None:
+    def _pushed(self, server: Server, channels: list[bytes]) -> None:
         if server is self._current and self._following is not None:
-            self._following.pushed(pushes)
+            self._following.pushed(channels)
 
     def _choose(self, server: Server) -> None:
         """Something is other than before: choose anew."""

@@ -9,6 +9,7 @@ batch of names. The protocol: https://redis.io/docs/latest/develop/reference/pro
 from __future__ import annotations
 
 import asyncio
+import re
 import ssl
 from collections import deque
 from collections.abc import Callable, Sequence
@@ -18,7 +19,14 @@ from typing import Any
 MAX_VALUE_BYTES = 65_536
 # One page of SCAN is the largest reply that is kept whole.
 MAX_REPLY_BYTES = 8 * 1024 * 1024
+# A server that says nothing for so long is not there; one that is flooded with changes may answer later.
 TIMEOUT_SECONDS = 2.0
+LATE_SECONDS = 15.0
+# A message of a subscription, as nearly all come: read in one step, for there may be 100,000 in a second. The
+# length is compared afterwards, so that no key can pass itself off as two messages.
+MESSAGE = re.compile(
+    rb">4\r\n\$8\r\npmessage\r\n\$[0-9]+\r\n[^\r\n]*\r\n\$([0-9]+)\r\n([^\r\n]*)\r\n\$[0-9]+\r\n[^\r\n]*\r\n"
+)
 
 
 class RedisError(Exception):
@@ -98,13 +106,15 @@ def command(words: Sequence[str | bytes]) -> bytes:
 class Link(asyncio.Protocol):
     """A connection on which several commands may be under way."""
 
-    def __init__(self, pushed: Callable[[list[Push]], None]) -> None:
-        """`pushed` is called with all messages that came in one read."""
+    def __init__(self, pushed: Callable[[list[bytes]], None]) -> None:
+        """`pushed` is called with the channels of all messages that came in one read."""
         self._pushed = pushed
         self._transport: asyncio.Transport | None = None
         self._rest = b""
         # Bytes still to come of a value that is thrown away.
         self._skip = 0
+        # When anything came last, on the loop's clock.
+        self._heard_at = 0.0
         # What is asked and not answered: replies so far, how many there will be, and who waits.
         self._waiting: deque[tuple[list[Any], int, asyncio.Future[list[Any]]]] = deque()
         self.lost = asyncio.get_running_loop().create_future()
@@ -131,25 +141,27 @@ class Link(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         if self.lost.done():
             return
+        self._heard_at = asyncio.get_running_loop().time()
         try:
-            pushes = self._take(self._rest + data if self._rest else data)
+            channels = self._take(self._rest + data if self._rest else data)
         except (RedisError, ValueError, RecursionError) as error:
             self.end(error if isinstance(error, RedisError) else RedisError("spoke something else"))
             return
-        if pushes:
-            self._pushed(pushes)
+        if channels:
+            self._pushed(channels)
 
-    def _take(self, data: bytes) -> list[Push]:
-        """Hand on all whole replies; the messages among them."""
-        pushes: list[Push] = []
+    def _take(self, data: bytes) -> list[bytes]:
+        """Hand on all whole replies; the channels of the messages among them."""
+        channels: list[bytes] = []
         at, size = 0, len(data)
         while at < size:
             if self._skip:
-                passed = min(self._skip, size - at)
-                at += passed
-                self._skip -= passed
-                if not self._skip:
-                    self._answer(TOO_LONG)
+                at = self._pass(at, size)
+                continue
+            message = MESSAGE.match(data, at)
+            if message is not None and int(message[1]) == len(message[2]):
+                channels.append(message[2])
+                at = message.end()
                 continue
             found = parse(data, at)
             if found is None:
@@ -159,14 +171,22 @@ class Link(asyncio.Protocol):
                     continue
                 break
             value, at = found
-            if isinstance(value, Push):
-                pushes.append(value)
-            else:
+            if not isinstance(value, Push):
                 self._answer(value)
+            elif len(value) == 4 and isinstance(value[2], bytes):
+                channels.append(value[2])
         self._rest = data[at:]
         if len(self._rest) > MAX_REPLY_BYTES:
             raise RedisError(f"a reply of more than {MAX_REPLY_BYTES} bytes")
-        return pushes
+        return channels
+
+    def _pass(self, at: int, size: int) -> int:
+        """Throw away what is there of a value that is too long; where what follows it begins."""
+        passed = min(self._skip, size - at)
+        self._skip -= passed
+        if not self._skip:
+            self._answer(TOO_LONG)
+        return at + passed
 
     def _too_long(self, data: bytes, at: int) -> int:
         """How many bytes to throw away of a value that began at `at`; 0 if it may be kept."""
@@ -194,15 +214,16 @@ class Link(asyncio.Protocol):
         Raises RedisError, and the connection is over, if they do not all come in time: one that is half
         open is noticed so.
         """
-        future: asyncio.Future[list[Any]] = asyncio.get_running_loop().create_future()
+        loop = asyncio.get_running_loop()
+        future: asyncio.Future[list[Any]] = loop.create_future()
         self.send(future, *commands)
-        try:
-            async with asyncio.timeout(TIMEOUT_SECONDS):
-                return await future
-        except TimeoutError as error:
-            late = RedisError(f"no answer within {TIMEOUT_SECONDS:g} s")
-            self.end(late)
-            raise late from error
+        asked_at = loop.time()
+        while not future.done():
+            await asyncio.wait([future], timeout=TIMEOUT_SECONDS)
+            silent = loop.time() - max(self._heard_at, asked_at)
+            if not future.done() and (silent >= TIMEOUT_SECONDS or loop.time() > asked_at + LATE_SECONDS):
+                self.end(RedisError(f"no answer within {TIMEOUT_SECONDS:g} s"))
+        return future.result()
 
     def send(self, future: asyncio.Future[list[Any]], *commands: Sequence[str | bytes]) -> None:
         """Send commands at once; their replies go to `future`."""
@@ -224,7 +245,7 @@ async def connect(
     username: str,
     password: str | None,
     tls: ssl.SSLContext | None,
-    pushed: Callable[[list[Push]], None],
+    pushed: Callable[[list[bytes]], None],
 ) -> Link:
     """A connection that is logged in. Raises RedisError or OSError."""
     loop = asyncio.get_running_loop()

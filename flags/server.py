@@ -11,7 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from flags.config import Place, RedisSettings, RedisTls
-from flags.resp import Link, Push, RedisError, Refusal, connect
+from flags.resp import Link, RedisError, Refusal, connect
 from flags.standing import Report, Standing, report
 
 log = logging.getLogger(__name__)
@@ -31,7 +31,7 @@ class Server:
         self,
         place: Place,
         settings: RedisSettings,
-        pushed: Callable[[Server, list[Push]], None],
+        pushed: Callable[[Server, list[bytes]], None],
         told: Callable[[Server, Report], None],
         gone: Callable[[Server], None],
     ) -> None:
@@ -76,7 +76,7 @@ class Server:
             settings.username,
             password,
             tls,
-            lambda pushes: self._pushed(self, pushes),
+            lambda channels: self._pushed(self, channels),
         )
 
     async def _watch(self, link: Link) -> None:

@@ -2,10 +2,11 @@
 
 import json
 import signal
+import subprocess
 import time
 
 from tests.support.flag_service import PATIENCE
-from tests.support.redis_fleet import wait_for
+from tests.support.redis_fleet import password, wait_for
 
 STALE = {"stale_seconds": 2}
 
@@ -288,3 +289,29 @@ def test_a_canary_without_weight_or_with_nonsense_does_not_serve(fleet, flags):
         assert service.value("key1") is False, weight
         fleet.call("redis-1", "DEL", "after")
         service.wait_for_value("after", "FLAG_NOT_FOUND")
+
+
+def test_a_flood_of_changes_costs_no_memory_and_no_connection_and_ends_right(fleet, flags):
+    """
+    100,000 changes of 350 flags, as fast as Redis takes them; a million were tried the same way.
+
+    Not to disk: here it is not Redis that is tried.
+    """
+    for name in fleet.hosts:
+        fleet.call(name, "CONFIG", "SET", "appendonly", "no")
+    service = flags(fleet, nearest=("redis-2",))
+    words = ["-h", fleet.hosts["redis-1"], "-p", str(fleet.port), "--user", "admin", "-a", password("admin")]
+    flood = ["redis-benchmark", *words, "-n", "20000", "-P", "32", "-r", "350", "-q", "SET"]
+    sizes = []
+    for _ in range(5):
+        subprocess.run(
+            [*flood, "flag__rand_int__", "__rand_int__"], check=True, capture_output=True, timeout=120
+        )
+        assert service.evaluate("flag000000000001").status in (200, 404)
+        sizes.append(service.memory_kb())
+    flip(fleet, "1")
+    service.wait_for_value("key1", True)
+    assert sizes[-1] - sizes[0] < 4_000, sizes
+    assert service.metrics()['sluice_flags_redis_connects_total{server="redis-2"}'] == 1
+    other = flags(fleet, nearest=("redis-1",))
+    assert service.health()["version"] == other.health()["version"]

@@ -84,12 +84,18 @@ def with_link(story):
     return asyncio.run(run())
 
 
+def message(channel, event=b"set"):
+    """A message as Redis sends it."""
+    parts = (b"pmessage", b"__keyspace@0__:*", channel, event)
+    return b">4\r\n" + b"".join(b"$%d\r\n%b\r\n" % (len(part), part) for part in parts)
+
+
 def asked(link, *commands):
     return asyncio.ensure_future(link.ask(*commands))
 
 
 def test_replies_go_to_whoever_asked_in_order_however_they_are_cut():
-    raw = b"+one\r\n>3\r\n+pmessage\r\n+a\r\n+b\r\n:2\r\n$5\r\nthree\r\n"
+    raw = b"+one\r\n" + message(b"key1") + b":2\r\n" + message(b"key2") + b"$5\r\nthree\r\n"
 
     async def story(link, pushes):
         first, second = asked(link, ("A",), ("B",)), asked(link, ("C",))
@@ -98,16 +104,25 @@ def test_replies_go_to_whoever_asked_in_order_however_they_are_cut():
             link.data_received(raw[at : at + 1])
         return await first, await second, pushes
 
-    assert with_link(story) == ([b"one", 2], [b"three"], [[[b"pmessage", b"a", b"b"]]])
+    assert with_link(story) == ([b"one", 2], [b"three"], [[b"key1"], [b"key2"]])
 
 
-def test_messages_of_one_read_come_together():
+def test_messages_of_one_read_come_together_and_confirmations_not_at_all():
     async def story(link, pushes):
-        link.data_received(b">1\r\n:1\r\n" * 1000)
+        link.data_received(b">3\r\n+psubscribe\r\n+a\r\n:1\r\n" + message(b"key1") * 1000)
         return pushes
 
-    (batch,) = with_link(story)
-    assert len(batch) == 1000
+    assert with_link(story) == [[b"key1"] * 1000]
+
+
+def test_a_key_cannot_pass_itself_off_as_two_messages():
+    evil = b"a\r\n$3\r\nset\r\n+nobody asked\r\n" + message(b"forged")
+
+    async def story(link, pushes):
+        link.data_received(message(evil) + message(b"key1"))
+        return pushes, link.lost.done()
+
+    assert with_link(story) == ([[evil, b"key1"]], False)
 
 
 def test_a_value_that_is_too_long_is_thrown_away_and_the_next_one_read():
