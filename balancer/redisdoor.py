@@ -194,10 +194,15 @@ class RedisDoor:
         while True:
             self._write.clear()
             line = self._lines.get(self._choice.master or "")
-            if line is not None:
-                # It was counted and said; what is not done is due again.
-                with suppress(*TROUBLE):
+            try:
+                if line is not None:
                     await self._writer.write(line, self._standing(), self._serving())
+            except TROUBLE:
+                # It was counted and said; what is not done is due again.
+                pass
+            except Exception:
+                # One service that cannot be told of must not keep alerts of the others from being heard.
+                log.exception("%s: keys are not written; trying again", line)
             await within(AGAIN_SECONDS, self._write)
 
     def _standing(self) -> dict[str, Alert]:

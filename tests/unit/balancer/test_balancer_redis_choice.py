@@ -185,3 +185,23 @@ def test_what_was_read_before_a_clear_or_from_another_server_raises_nothing(read
     door._choice, truth.clears = Choice(reader=reader), clears
     asyncio.run(door._take(door._lines["redis-1"], "shop", "bad", before=0))
     assert truth.raised == raised
+
+
+def test_the_door_outlives_whatever_goes_wrong_when_keys_are_written(caplog):
+    def unknown(_):
+        raise KeyError("a backend that is not known yet")
+
+    async def tried():
+        truth = Truth()
+        truth.config.services["shop"] = SimpleNamespace(name="shop")
+        truth.status = SimpleNamespace(effective=unknown)
+        servers = (RedisServer("redis-1", "10.0.0.12", 6379),)
+        door = RedisDoor(RedisSettings(servers, "none", 26379, None, "balancer", None), truth)
+        door._choice = Choice(master="redis-1")
+        writing = asyncio.ensure_future(door._write_always())
+        while "keys are not written" not in caplog.text:
+            await asyncio.sleep(0)
+        assert not writing.done()
+        writing.cancel()
+
+    asyncio.run(asyncio.wait_for(tried(), 5))
