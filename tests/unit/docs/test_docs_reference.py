@@ -170,3 +170,17 @@ def test_every_message_that_is_explained_is_one_the_code_says(path):
     assert len(quoted) > 2
     parts = [part.strip() for text in quoted for part in text.split("…") if len(part.strip()) > 3]
     assert [part for part in parts if not any(part in text for text in known)] == []
+
+
+def test_every_field_of_the_result_of_the_demo_of_flags_is_told():
+    text = page("tutorial/first-flag.md")
+    totals = next(
+        node
+        for node in ast.walk(tree("lab/demo_flags/story.py"))
+        if isinstance(node, ast.FunctionDef) and node.name == "_totals"
+    )
+    returned = next(node.value for node in totals.body if isinstance(node, ast.Return))
+    fields = {key.value for key in returned.keys if key is not None}
+    fields |= {"phases", "setup_seconds", "sentinel", "healed_ms"}
+    assert len(fields) > 12
+    assert [field for field in sorted(fields) if f"`{field}" not in text] == []
