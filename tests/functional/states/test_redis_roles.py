@@ -7,7 +7,9 @@ import signal
 import pytest
 import sluice_redis
 from redis_machines import RedisMachines
+from sluice_config import RedisServers
 from sluice_redis import RedisError
+from sluice_redis_servers import find_master
 
 from tests.support.certificates import Authority
 from tests.support.redis_fleet import wait_for
@@ -269,6 +271,13 @@ def test_users_at_sentinel_may_ask_for_the_master_and_no_more(watched):
         sentinel(one, "MASTERS", user="nobody")
     with pytest.raises(RedisError, match="WRONGPASS"):
         sluice_redis.Redis(one.server("replication", watched.pillar["sentinel"]["port"]), 2.0)
+
+
+@pytest.mark.parametrize("user", ["reader", "writer", "balancer", "release", "probe", "admin"])
+def test_every_user_that_looks_for_the_master_finds_it_by_the_sentinels(watched, user):
+    servers = tuple(one.server(user) for one in watched)
+    declared = RedisServers(servers, "sentinel", watched.pillar["sentinel"]["port"])
+    assert find_master(declared, 2.0).id == "redis-1"
 
 
 def test_sentinel_promotes_and_a_highstate_follows_it(watched):
