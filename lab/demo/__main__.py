@@ -27,7 +27,9 @@ The lab is still up. Try:
 def main() -> int:
     """0 if every promise was kept, 1 if not, 130 after Ctrl-C."""
     return play(
-        "demo", __doc__, settings.load,
+        "demo",
+        __doc__,
+        settings.load,
         lambda lab: report.tell(Story(lab).run(), "demo.json", report, KEPT),
         lambda lab: NEXT.format(address=lab.machine("lb-1").address),
     )

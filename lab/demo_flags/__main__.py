@@ -13,8 +13,12 @@ from lab.settings import Lab
 from lab.stage import play
 
 # A lab beside the other demo's; what the environment says comes first.
-OWN = {"SLUICE_LAB_NAME": "flags", "SLUICE_LAB_BRIDGE": "flagsbr", "SLUICE_LAB_NETWORK": "10.58.0.0/24",
-       "SLUICE_LAB_FLEET": "flags"}
+OWN = {
+    "SLUICE_LAB_NAME": "flags",
+    "SLUICE_LAB_BRIDGE": "flagsbr",
+    "SLUICE_LAB_NETWORK": "10.58.0.0/24",
+    "SLUICE_LAB_FLEET": "flags",
+}
 KEPT = "every answer was right, and nothing that was acknowledged is lost"
 NEXT = """
 The lab is still up. Try:
@@ -31,8 +35,11 @@ def main() -> int:
     """0 if every promise was kept, 1 if not, 130 after Ctrl-C. SENTINEL=1 leaves the failover to Sentinel."""
     sentinel = os.environ.get("SENTINEL") == "1"
     return play(
-        "demo_flags", __doc__, lambda: settings.load(env=OWN | os.environ),
-        lambda lab: tell(Story(lab, sentinel).run(), "demo-flags.json", report, KEPT), after,
+        "demo_flags",
+        __doc__,
+        lambda: settings.load(env=OWN | os.environ),
+        lambda lab: tell(Story(lab, sentinel).run(), "demo-flags.json", report, KEPT),
+        after,
     )
 
 

@@ -45,8 +45,11 @@ class Flipper:
         self.took = {id_: [] for id_ in self.hosts}
         self.sources = {id_: {} for id_ in self.hosts}
         self._prober: subprocess.Popen[str] = subprocess.Popen(
-            [sys.executable, "-m", "lab.demo_flags.prober"], cwd=CHECKOUT, text=True,
-            stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+            [sys.executable, "-m", "lab.demo_flags.prober"],
+            cwd=CHECKOUT,
+            text=True,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
         )
         hosts = {id_: [address, APPLICATION_PORT] for id_, address in self.hosts.items()}
         self._tell({"hosts": hosts, "username": "operator", "password": OPERATOR_PASSWORD})

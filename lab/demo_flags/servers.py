@@ -30,8 +30,14 @@ class Servers:
 
     def _client(self, host: str) -> Any:
         return redis.Redis(
-            host=host, port=PORT, username="operator", password=OPERATOR_PASSWORD, decode_responses=True,
-            socket_timeout=ANSWER_SECONDS, socket_connect_timeout=ANSWER_SECONDS, retry=Retry(NoBackoff(), 0),
+            host=host,
+            port=PORT,
+            username="operator",
+            password=OPERATOR_PASSWORD,
+            decode_responses=True,
+            socket_timeout=ANSWER_SECONDS,
+            socket_connect_timeout=ANSWER_SECONDS,
+            retry=Retry(NoBackoff(), 0),
         )
 
     def __getitem__(self, id_: str) -> Any:
@@ -71,8 +77,13 @@ class Servers:
             return False
         offset = self.info(master).get("master_repl_offset", 0)
         others = [self.info(id_) for id_ in self.hosts if id_ != master]
-        good = [one for one in others if one.get("master_host") == self.hosts[master]
-                and one.get("master_link_status") == "up" and one["slave_repl_offset"] >= offset]
+        good = [
+            one
+            for one in others
+            if one.get("master_host") == self.hosts[master]
+            and one.get("master_link_status") == "up"
+            and one["slave_repl_offset"] >= offset
+        ]
         return len(good) == wanted
 
     def wait_linked(self, wanted: int = 2) -> None:

@@ -84,14 +84,16 @@ class Story:
         while not self._ended.wait(1.0):
             shows = "  ".join(f"{id_} {what:<7}" for id_, what in self.readers.shows().items())
             asked = sum(len(self.readers.answers(id_)) for id_ in self.readers.hosts)
-            say(f"   [{len(self.flipper.flips) - 1:3d} flips, {asked:6d} requests, "
-                f"{len(self.readers.failed())} failed, {len(self.writer.acknowledged):5d} writes]  {shows}")
+            say(
+                f"   [{len(self.flipper.flips) - 1:3d} flips, {asked:6d} requests, "
+                f"{len(self.readers.failed())} failed, {len(self.writer.acknowledged):5d} writes]  {shows}"
+            )
 
     def _flip(self, phase: str, times: int) -> None:
         with step(f"{times} flips: {phase}"):
             begin = {id_: len(took) for id_, took in self.flipper.took.items()}
             self.flipper.flip(times)
-        took = {id_: took[begin[id_]:] for id_, took in self.flipper.took.items()}
+        took = {id_: took[begin[id_] :] for id_, took in self.flipper.took.items()}
         self.result["phases"][phase] = report.percentiles([one for some in took.values() for one in some])
 
     def _write_on_replicas(self) -> None:
@@ -114,17 +116,15 @@ class Story:
 
     @contextmanager
     def _powered_off(self, id_: str) -> Iterator[None]:
-        """A machine without power for a while; afterwards it has booted, and its states are applied."""
+        """A machine without power for a while; afterwards it boots, and its states are applied."""
         machines.stop(self.lab, id_, at_once=True)
-        try:
-            yield
-        finally:
-            with step(f"{id_} is switched on again"):
-                machines.start(self.lab, id_)
-                machines.wait_for_boot(self.lab, id_)
-                self._wait_for_minion(id_)
-                self._in("master", "salt", "--timeout=120", id_, "state.apply", "redis", timeout=240)
-                self.servers.wait_linked()
+        yield
+        with step(f"{id_} is switched on again"):
+            machines.start(self.lab, id_)
+            machines.wait_for_boot(self.lab, id_)
+            self._wait_for_minion(id_)
+            self._in("master", "salt", "--timeout=120", id_, "state.apply", "redis", timeout=240)
+            self.servers.wait_linked()
 
     def _wait_for_minion(self, id_: str) -> None:
         wait_until(lambda: id_ in fleet.ping(self.lab), f"{id_} answers the master", fleet.ANSWER_SECONDS)
