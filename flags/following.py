@@ -70,9 +70,9 @@ class Following:
         names = sorted(flags)
         raws: dict[str, Raw] = {}
         for batch in (names[at : at + BATCH] for at in range(0, len(names), BATCH)):
-            raws.update(_raws(batch, await self._link.ask(*_flag_commands(batch))))
+            raws.update(_raws(batch, checked(await self._link.ask(*_flag_commands(batch)))))
         told = sorted(services)
-        replies = await self._link.ask(*_service_commands(told)) if told else []
+        replies = checked(await self._link.ask(*_service_commands(told))) if told else []
         # What changed meanwhile is or will be read by itself, and this is older.
         known = self._store.flags
         newer = {name: known[name].raw for name in self._since & known.keys()}
@@ -138,7 +138,11 @@ class Following:
         if done.cancelled() or done.exception() is not None or self._is_over:
             # The connection is gone, or another is read; that one is read whole.
             return
-        replies = done.result()
+        try:
+            replies = checked(done.result())
+        except RedisError as error:
+            self._link.end(error)
+            return
         self._store.update(_raws(names, replies))
         self._take_services(services, replies[2 * len(names) :])
         self._read_changed()
@@ -150,6 +154,18 @@ class Following:
             weight, left, alerts = replies[3 * at : 3 * at + 3]
             self._store.set_release(service, _canary_seconds(weight, left), _is_there(alerts))
         self._settle()
+
+
+def checked(replies: list[Any]) -> list[Any]:
+    """
+    The same replies. RedisError if the server refuses to read: it is loading, say, or its user may not.
+
+    Then nothing is known of the flag, and what was known stays. That a key has another type is an answer.
+    """
+    for reply in replies:
+        if isinstance(reply, Refusal) and not reply.startswith("WRONGTYPE"):
+            raise RedisError(f"refuses to read: {reply}")
+    return replies
 
 
 def _flag_commands(names: list[str]) -> list[tuple[str, ...]]:

@@ -145,6 +145,9 @@ class Reading:
             await following.run(lambda: self._loaded(server))
         except RedisError as error:
             link.end(error)
+        except Exception as error:
+            log.exception("redis %s", server.place.id)
+            link.end(RedisError(f"could not be read: {type(error).__name__}"))
 
     async def _catch_up(self, server: Server, link: Link) -> None:
         """Wait until it has all that was read elsewhere: no flag goes back to what it was before."""

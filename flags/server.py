@@ -56,7 +56,10 @@ class Server:
             try:
                 self.link = await self._connect()
                 await self._watch(self.link)
-            except (RedisError, OSError) as error:
+            except Exception as error:
+                # Anything: a server that is given up for one odd answer would be missed for ever.
+                if not isinstance(error, (RedisError, OSError)):
+                    log.exception("redis %s", self.place.id)
                 pause = FIRST_PAUSE_SECONDS if self.answers else min(pause * 2, LAST_PAUSE_SECONDS)
                 self._gone(error)
             # Not all services of a fleet at once.

@@ -257,6 +257,23 @@ def test_a_user_that_may_not_subscribe_or_list_is_told(fleet, flags):
     service.wait_for_health("it reads", server="redis-2")
 
 
+def test_a_server_that_refuses_to_read_turns_no_flag_off(fleet, flags):
+    """As one does that loads its data anew; here its user may not any more."""
+    flip(fleet, "1")
+    service = flags(fleet, **STALE)
+    assert service.value("key1") is True
+    for name in fleet.hosts:
+        fleet.call(name, "ACL", "SETUSER", "reader", "resetkeys", "%R~sluice:term")
+    flip(fleet, "0")
+    wait_for(lambda: marks(service).get("stale"), PATIENCE, "answers are stale")
+    assert service.value("key1") is True
+    assert "refuses to read: NOPERM" in service.said()
+    for name in fleet.hosts:
+        fleet.call(name, "ACL", "SETUSER", "reader", "%R~*")
+    service.wait_for_value("key1", False)
+    service.wait_for_health("fresh again", stale=False)
+
+
 def test_the_canary_counts_until_its_key_runs_out_with_or_without_redis(fleet, flags):
     fleet.call("redis-1", "SET", "sluice:flag:key1", json.dumps({"rules": {"release": "checkbox"}}))
     flip(fleet, "1")
