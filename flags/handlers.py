@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import math
 from typing import TYPE_CHECKING, Any, cast
 
@@ -14,6 +15,8 @@ from flags.ofrep import GENERAL, Bad, encode, matches
 
 if TYPE_CHECKING:
     from flags.service import Service
+
+log = logging.getLogger(__name__)
 
 # After so long without anybody looking, a client may close its stream (OFREP's default).
 INACTIVITY_SECONDS = 120
@@ -31,6 +34,11 @@ class Handler(RequestHandler):
 
     def compute_etag(self) -> None:
         """Tornado's own tags are of no use here."""
+
+    def log_exception(self, kind: Any, error: BaseException | None, trace: Any) -> None:
+        """Without Tornado's line, which has the query: a ticket may be in it."""
+        if not isinstance(error, HTTPError):
+            log.error("a request for %s failed", self.request.path, exc_info=error)
 
     def need_token(self, ticket: bytes = b"") -> None:
         bridge = cast(Bridge, self.request.connection)

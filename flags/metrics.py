@@ -20,7 +20,7 @@ __all__ = ["CONTENT_TYPE", "Counters", "render"]
 RESULTS = (*REASONS, FLAG_NOT_FOUND, PARSE_ERROR, INVALID_CONTEXT, TARGETING_KEY_MISSING)
 # An evaluation takes some ten microseconds, all flags some milliseconds.
 BUCKETS = (0.00005, 0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.05, 0.25, 1.0)
-ROUTES = ("flag", "flags", "other")
+ROUTES = ("flag", "flags", "events", "other")
 CODES = ("200", "304", "400", "401", "404", "405", "408", "413", "429", "500")
 
 

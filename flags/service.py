@@ -11,6 +11,7 @@ from typing import Any
 from tornado.httputil import HTTPInputError
 
 from balancer.attempts import Failures
+from balancer.sockets import BACKLOG
 from flags import bridge, handlers
 from flags.accesslog import RequestLog
 from flags.certificate import Certificate
@@ -34,6 +35,10 @@ LOOK_SECONDS = 1.0
 # What is under way at a stop may end.
 STOP_SECONDS = 2.0
 WANT_TOKEN = "want a valid token: Authorization: Bearer ... or X-API-Key: ..."
+
+
+# How what is asked for besides single flags is counted.
+OTHER_ROUTES = {PATH: "flags", handlers.EVENTS.encode(): "events"}
 
 
 class WrongTokens(Failures):
@@ -79,6 +84,7 @@ class Service:
         self._server = await asyncio.get_running_loop().create_server(
             lambda: Connection(self, self.connections.discard),
             sock=listener,
+            backlog=BACKLOG,
             ssl=self.certificate.context if self.certificate is not None else None,
         )
         chores = (self.snapshot.run(), self.events.beat(), self._look())
@@ -157,7 +163,7 @@ class Service:
     def answered(self, connection: Connection, request: Request, status: int, size: int) -> None:
         """An answer was sent: count it, and take it down."""
         path = request.path
-        route = "flag" if path.startswith(PREFIX) else "flags" if path == PATH else "other"
+        route = "flag" if path.startswith(PREFIX) else OTHER_ROUTES.get(path, "other")
         seconds = self.now() - request.since
         self.counters.note(route, status, seconds)
         who = request.fields.who
