@@ -19,7 +19,10 @@ def fleet():
     try:
         lab_fleet.up(lab)
         lab_fleet.highstate(lab)
-        yield Fleet(lab)
+        found = Fleet(lab)
+        yield found
+        if reuse:
+            found.reset()
     finally:
         if not reuse:
             lab_fleet.down(lab)
@@ -39,17 +42,16 @@ def users(fleet):
 
 @pytest.fixture
 def canary(fleet):
-    """v2 as a canary with its share, and nothing left of it afterwards."""
+    """v2 as a canary with its share and without an alert: shipped, unless the test before left it."""
+    fleet.clear()
     fleet.ship("v2")
     fleet.wait_for_weights(stable=70.0, canary=30.0)
-    yield fleet
-    fleet.reset()
+    return fleet
 
 
 @pytest.fixture
 def no_canary(fleet):
-    """No release and no alert, before and after."""
-    if fleet.weights()["canary"]:
-        fleet.reset()
-    yield fleet
+    """No release and no alert."""
     fleet.reset()
+    fleet.wait_for_weights(stable=100.0, canary=0.0)
+    return fleet

@@ -26,10 +26,10 @@ STABLE, CANARY = "checkbox-2", "canary-1"
 @pytest.fixture(scope="module")
 def shipped(fleet):
     """v2 as a canary, for all tests here."""
+    fleet.clear()
     fleet.ship("v2")
     fleet.wait_for_weights(stable=70.0, canary=30.0)
-    yield fleet
-    fleet.reset()
+    return fleet
 
 
 @pytest.fixture

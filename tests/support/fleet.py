@@ -59,10 +59,14 @@ class Fleet:
             done = self.orchestrate(version)
             assert done.returncode == 0, done.stdout + done.stderr
 
-    def reset(self):
-        """No release, no alert: the way every test finds the fleet."""
-        self.ok("master", "salt-run", "release.abort", "checkbox")
+    def clear(self):
+        """No alert."""
         self.ok("master", "salt-run", "release.clear", "checkbox")
+
+    def reset(self):
+        """No release, no alert."""
+        self.ok("master", "salt-run", "release.abort", "checkbox")
+        self.clear()
 
     def status(self):
         said = self.on("master", "salt-run", "release.status", "checkbox", "--out=json").stdout
