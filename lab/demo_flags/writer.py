@@ -31,7 +31,6 @@ class Writer:
         self._thread = threading.Thread(target=self._run, name="writer", daemon=True)
         # Key to the moment of its acknowledgement.
         self.acknowledged: dict[str, float] = {}
-        self.refused = 0
 
     def start(self) -> None:
         self._thread.start()
@@ -48,7 +47,6 @@ class Writer:
             if self._write(ids[0], f"{KEY}{number}"):
                 self.acknowledged[f"{KEY}{number}"] = time.time()
             else:
-                self.refused += 1
                 ids.append(ids.pop(0))
 
     def _write(self, id_: str, key: str) -> bool:
