@@ -13,6 +13,9 @@ from sluice_redis_file import MANY, SECRET, parsed, same
 # made on the machine and never leaves it.
 LOCAL_USER = "salt"
 LOCAL_RULES = "~* &* +@all"
+# Nobody can be `default`: it is off and has no password. Its rights are those with which Redis 7.0 reads its
+# append-only file at a start; without them it drops every transaction in there, and says so only in its log.
+DEFAULT_USER = "off ~* &* +@all"
 # Off and without a password: Redis reads the rules of a user with it before a real one gets them.
 SCRATCH = "sluice:check"
 # Setting up replication, or a rewrite of the file on a slow disk; a healthy Redis answers in milliseconds.
@@ -125,7 +128,7 @@ def acl_lines(users: Mapping[str, str], rules: Mapping[str, str], local_password
 
     Only the sha256 of a password is in it.
     """
-    found = {"default": "off", LOCAL_USER: f"on #{_digest(local_password)} {LOCAL_RULES}"}
+    found = {"default": DEFAULT_USER, LOCAL_USER: f"on #{_digest(local_password)} {LOCAL_RULES}"}
     for name, password in sorted(users.items()):
         found[name] = f"on #{_digest(password)} {' '.join(rules[name].split())}"
     return found

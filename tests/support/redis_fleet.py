@@ -19,6 +19,7 @@ import time
 from pathlib import Path
 
 import sluice_redis
+import sluice_redis_live
 import yaml
 from sluice_config import RedisServer, Tls, redis_servers
 
@@ -296,6 +297,6 @@ def _sentinel_rules():
 
 
 def _users(rules):
-    yield "user default off"
+    yield f"user default {sluice_redis_live.DEFAULT_USER}"
     for name, rule in rules.items():
         yield f"user {name} on #{hashlib.sha256(password(name).encode()).hexdigest()} {rule}"

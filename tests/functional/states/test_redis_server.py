@@ -4,6 +4,7 @@ import hashlib
 import json
 
 import pytest
+import sluice_redis
 from redis_machines import RedisMachines, password
 
 from tests.support.certificates import Authority
@@ -91,6 +92,15 @@ def test_what_somebody_changed_by_hand_is_put_right(single):
         "appendfsync": {"old": "another value in the file", "new": "as it runs"}
     }
     assert "appendfsync no" not in conf.read_text()
+
+
+def test_transactions_outlive_a_restart(single):
+    with sluice_redis.Redis(single.server("writer"), 5.0) as redis:
+        redis.transaction([("SET", "key1", "1"), ("LPUSH", "sluice:history:key1", "{}")])
+    single.units.restart("redis-server")
+    wait_for(single.answers, 10, "redis is back")
+    assert single.call("GET", "key1", user="reader") == "1"
+    assert single.call("LRANGE", "sluice:history:key1", "0", "-1", user="reader") == ["{}"]
 
 
 def test_only_a_server_alone_waits_for_its_disk_at_each_write(machines, single):
