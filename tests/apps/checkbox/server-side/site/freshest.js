@@ -22,7 +22,7 @@ function isFresher(one, other) {
   if (one.history !== other.history) {
     return one.at > other.at; // offsets of different histories cannot be compared
   }
-  // A replica that the network cut off knows nothing of it for up to a minute; its offset tells.
+  // A replica that the network cut off knows nothing of it until repl-timeout; its offset tells.
   return one.offset === other.offset ? one.roundTripMs < other.roundTripMs : one.offset > other.offset;
 }
 
