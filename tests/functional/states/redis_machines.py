@@ -66,8 +66,8 @@ class Units:
     def stop(self, unit, number=signal.SIGTERM):
         process = self.processes.pop(unit, None)
         if process is not None:
-            process.send_signal(number)
-            process.wait(START_SECONDS)
+            # Again and again: Redis refuses while it writes its first append-only file after a transfer.
+            wait_for(lambda: process.send_signal(number) or process.poll() is not None, START_SECONDS, unit)
         return True
 
     def restart(self, unit):
