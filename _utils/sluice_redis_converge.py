@@ -8,7 +8,16 @@ from sluice_redis import Redis, RedisError
 from sluice_redis_access import Local, serves_another_certificate
 from sluice_redis_file import SECRET, edited, seed
 from sluice_redis_follow import first_standing, others
-from sluice_redis_live import difference, fixed, named, set_live, settings_of, stale_in_file, told
+from sluice_redis_live import (
+    difference,
+    fixed,
+    named,
+    set_live,
+    settings_of,
+    stale_in_file,
+    told,
+    writes_file,
+)
 from sluice_redis_machine import PAUSE_SECONDS, START_SECONDS, Unit, answering, running, write
 from sluice_redis_roles import state
 from sluice_redis_standing import waits_for
@@ -144,10 +153,12 @@ class Server:
 
     def _wait_for_turn(self, at_start: Mapping[str, str]) -> "_Waited":
         all_others, waited = others(self.local), _Waited()
-        while all_others:
+        while True:
             with answering(self.local, self.unit) as redis:
                 me = state(redis, self.local.admin())
-            waited.said = waits_for(me, all_others, at_start)
+                # Redis does not end before it has its first file after a transfer, and systemd would kill it.
+                own = "its append-only file is not yet written" if writes_file(redis) else ""
+            waited.said = own or waits_for(me, all_others, at_start)
             if not waited.said or waited.seconds > self.deadline:
                 break
             waited.add(waited.said)

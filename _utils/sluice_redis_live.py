@@ -51,6 +51,11 @@ def settings_of(redis: Redis) -> dict[str, str]:
     return pairs(redis.call("CONFIG", "GET", "*"))
 
 
+def writes_file(redis: Redis) -> bool:
+    """Whether Redis is at work on a new append-only file."""
+    return "aof_rewrite_in_progress:1" in str(redis.call("INFO", "persistence"))
+
+
 def pairs(reply: object) -> dict[str, str]:
     """A reply of names and values, one after the other."""
     if not isinstance(reply, list) or len(reply) % 2:

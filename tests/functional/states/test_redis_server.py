@@ -94,6 +94,20 @@ def test_what_somebody_changed_by_hand_is_put_right(single):
     assert "appendfsync no" not in conf.read_text()
 
 
+def test_a_restart_waits_until_redis_has_written_its_first_file(single):
+    for number in range(4):
+        single.call("SET", f"key{number}", "1")
+    # Half a second for each key; meanwhile Redis takes no order to end.
+    single.call("CONFIG", "SET", "rdb-key-save-delay", "500000", "appendonly", "no")
+    single.call("CONFIG", "SET", "appendonly", "yes")
+    single.fleet.pillar["config"] = {"databases": 17}
+    changed = single.configured()
+    assert changed["result"] is True, changed
+    assert "its append-only file is not yet written" in changed["comment"]
+    assert single.setting("databases") == "17"
+    assert single.call("GET", "key3") == "1"
+
+
 def test_transactions_outlive_a_restart(single):
     with sluice_redis.Redis(single.server("writer"), 5.0) as redis:
         redis.transaction([("SET", "key1", "1"), ("LPUSH", "sluice:history:key1", "{}")])
