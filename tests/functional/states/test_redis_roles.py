@@ -290,6 +290,8 @@ def test_sentinel_promotes_and_a_highstate_follows_it(watched):
     wait_for(lambda: named(living[0]) in [one.host for one in living], 20, "a failover")
     wait_for(lambda: "master" in roles(living).values(), 20, "a new master")
     (new,) = [one for one in living if one.role()[0] == "master"]
+    # In the middle of a failover a highstate says that it is undecided, and changes nothing.
+    fleet.wait_linked(new.id)
     # A highstate starts the dead one; it comes back in no other role than Sentinel's.
     for one in fleet:
         for ret in one.apply():
