@@ -40,9 +40,15 @@ class Known:
 
     __slots__ = ("bodies", "flag", "name", "problem", "raw")
 
-    def __init__(self, name: str, raw: Raw) -> None:
+    def __init__(self, name: str, raw: Raw, before: Known | None) -> None:
+        """`before`: what was known of it; a document that is the same is not read again."""
         self.name, self.raw = name, raw
-        self.flag, self.problem = read(name, raw)
+        self.flag: Flag | None
+        self.problem: str
+        if before is not None and before.raw.document == raw.document:
+            self.flag, self.problem = before.flag, before.problem
+        else:
+            self.flag, self.problem = read(name, raw)
         # Answers as they are sent, by variant and reason; made when they are needed first.
         self.bodies: dict[tuple[str, str], bytes] = {}
 
@@ -152,7 +158,7 @@ class Store:
         elif before is not None and before.raw == raw or before is None and len(self.flags) >= MAX_FLAGS:
             return False
         else:
-            found = self.flags[name] = Known(name, raw)
+            found = self.flags[name] = Known(name, raw, before)
             self._fingerprint ^= digest(name, raw)
             if found.problem and (before is None or found.problem != before.problem):
                 log.error("%s; it is off", found.problem)

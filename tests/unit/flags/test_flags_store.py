@@ -29,6 +29,19 @@ def test_a_change_is_told_once_and_none_is_not_told(store):
     assert (store.version, store.heard, sorted(store.flags)) == (2, 2, ["b"])
 
 
+def test_a_document_is_read_again_only_if_it_is_another(store):
+    store.update({"a": Raw("1", '{"owner": "pictures"}')})
+    flag = store.flags["a"].flag
+    store.update({"a": Raw("0", '{"owner": "pictures"}')})
+    assert store.flags["a"].flag is flag and store.flags["a"].raw.value == "0"
+    store.update({"a": Raw("0", '{"owner": "others"}')})
+    assert store.flags["a"].flag.owner == "others"
+    store.update({"a": Raw("0", "no JSON")})
+    problem = store.flags["a"].problem
+    store.update({"a": Raw("1", "no JSON")})
+    assert problem and store.flags["a"].flag is None and store.flags["a"].problem == problem
+
+
 def test_the_fingerprint_is_that_of_the_flags_however_they_came(store):
     assert store.fingerprint == "0" * 16
     store.update({"a": Raw("1", None)})
