@@ -126,6 +126,12 @@ def together(
     return found
 
 
+def in_order(servers: Iterable[RedisServer], found: Iterable[Role]) -> list[Role]:
+    """`found` in the order of the servers; one that is not among it did not answer in time."""
+    by_server = {one.server: one for one in found}
+    return [by_server.get(one) or Role(one, f"redis {one.name} did not answer in time") for one in servers]
+
+
 def _role(server: RedisServer, said: object, info: dict[str, str], term: int) -> Role:
     if not isinstance(said, list):
         raise TypeError("no list")

@@ -15,7 +15,16 @@ from ipaddress import ip_address
 
 from sluice_config import RedisServer, RedisServers, shown
 from sluice_redis import TIMEOUT_SECONDS, Command, Redis, RedisError
-from sluice_redis_roles import GRACE_SECONDS, HEAD_START_SECONDS, Enough, Role, address, ask, together
+from sluice_redis_roles import (
+    GRACE_SECONDS,
+    HEAD_START_SECONDS,
+    Enough,
+    Role,
+    address,
+    ask,
+    in_order,
+    together,
+)
 from sluice_redis_sentinel import NoMaster, named_master
 
 # The master of the last write_everywhere of this process: a guess whom to tell first, never more.
@@ -130,10 +139,7 @@ def _roles(
 
     # Each connection keeps to `timeout` by itself; the rest is for a thread that starts late.
     got = together(servers.servers, ask_one, timeout + head_start + GRACE_SECONDS, enough, head_start)
-    by_server = {one.server: one for one in got}
-    return [
-        by_server.get(one) or Role(one, f"redis {one.name} did not answer in time") for one in servers.servers
-    ]
+    return in_order(servers.servers, got)
 
 
 def _never(_: list[Role]) -> bool:

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from sluice_config import RedisServer, RedisServers
 from sluice_redis import Redis, RedisError
 from sluice_redis_live import difference, named, settings_of
-from sluice_redis_roles import Role, address, ask, together
+from sluice_redis_roles import Role, address, ask, in_order, together
 from sluice_redis_sentinel import NoMaster
 from sluice_redis_servers import find_role
 
@@ -36,8 +36,7 @@ def everyone(servers: Sequence[RedisServer]) -> list[Role]:
     found = together(
         servers, lambda one: ask(one, ASK_SECONDS, ("DBSIZE",)), 2 * ASK_SECONDS, lambda known: False
     )
-    by_server = {one.server: one for one in found}
-    return [by_server.get(one) or Role(one, f"redis {one.name} did not answer in time") for one in servers]
+    return in_order(servers, found)
 
 
 def first(others: Sequence[Role], declared: RedisServers, id_: str, first_master: str) -> Standing:
