@@ -6,6 +6,7 @@ import hmac
 import json
 import logging
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -31,9 +32,7 @@ class Known:
 
     def warn(self) -> None:
         """Say whose token is short; it is good all the same."""
-        for name, token in [(ADMIN, self.admin), *self.alert.items()]:
-            if len(token) < SHORT:
-                log.warning("the token of %s is shorter than %d characters and may be guessed", name, SHORT)
+        warn_of_short([(ADMIN, self.admin), *self.alert.items()])
 
 
 class Tokens:
@@ -81,11 +80,23 @@ class Tokens:
         scheme, _, token = authorization.partition(" ")
         if scheme.lower() != "bearer" or not token:
             return None
-        found = None
-        for name, known in [*self._known.alert.items(), (ADMIN, self._known.admin)]:
-            if known and hmac.compare_digest(token.encode(), known.encode()):
-                found = name
-        return found
+        return whose(token.encode(), [*self._known.alert.items(), (ADMIN, self._known.admin)])
+
+
+def warn_of_short(known: Iterable[tuple[str, str]]) -> None:
+    """Say whose token may be guessed."""
+    for name, token in known:
+        if len(token) < SHORT:
+            log.warning("the token of %s is shorter than %d characters and may be guessed", name, SHORT)
+
+
+def whose(token: bytes, known: Iterable[tuple[str, str]]) -> str | None:
+    """Whose token this is, of names and tokens. Every one is compared, in constant time."""
+    found = None
+    for name, one in known:
+        if one and hmac.compare_digest(token, one.encode()):
+            found = name
+    return found
 
 
 def read_bytes(path: Path) -> bytes | None:

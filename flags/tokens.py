@@ -8,7 +8,7 @@ import json
 import logging
 from pathlib import Path
 
-from balancer.tokens import SHORT, TOKEN, TokenError, read_bytes
+from balancer.tokens import TOKEN, TokenError, read_bytes, warn_of_short, whose
 
 log = logging.getLogger(__name__)
 
@@ -27,7 +27,7 @@ class Tokens:
         self.generation = 0
         # Why the file is refused; empty if it is not.
         self.error = ""
-        self._warn()
+        warn_of_short(self._known.items())
 
     def look(self) -> None:
         """Take the file over if it changed."""
@@ -46,20 +46,11 @@ class Tokens:
             self._known = fresh
             self.generation += 1
             log.info("%d tokens are in force: %s", len(fresh), ", ".join(sorted(fresh)))
-            self._warn()
-
-    def _warn(self) -> None:
-        for name, token in self._known.items():
-            if len(token) < SHORT:
-                log.warning("the token of %s is shorter than %d characters and may be guessed", name, SHORT)
+            warn_of_short(fresh.items())
 
     def holder(self, token: bytes) -> str | None:
         """Whose token this is. Every one is compared, in constant time."""
-        found = None
-        for name, known in self._known.items():
-            if hmac.compare_digest(token, known.encode()):
-                found = name
-        return found
+        return whose(token, self._known.items())
 
     def ticket(self, holder: str) -> str:
         """What opens the event stream alone, for clients that can send no header: browsers."""
@@ -67,11 +58,7 @@ class Tokens:
 
     def ticket_holder(self, ticket: bytes) -> str | None:
         """Whose ticket this is; it is good for as long as the token is."""
-        found = None
-        for name, known in self._known.items():
-            if hmac.compare_digest(ticket, ticket_of(known).encode()):
-                found = name
-        return found
+        return whose(ticket, [(name, ticket_of(known)) for name, known in self._known.items()])
 
 
 def ticket_of(token: str) -> str:
