@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import ipaddress
-import json
 import re
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from balancer.limitsfile import LimitSettings, read_limits
 from balancer.listeners import Listener, listeners_of
-from balancer.reader import Address, ConfigError, Reader
+from balancer.reader import Address, ConfigError, Reader, read_file, read_json
 from balancer.redisfile import RedisSettings, read_redis
 from balancer.services import Service, read_services
 
@@ -54,19 +53,12 @@ class Config:
 
 def load(path: Path) -> Config:
     """Read and check a file. Raises ConfigError with all its mistakes."""
-    try:
-        return parse(path.read_bytes())
-    except OSError as error:
-        raise ConfigError([f"{path}: cannot be read: {error.strerror}"]) from error
+    return parse(read_file(path))
 
 
 def parse(raw: bytes) -> Config:
     """Check the bytes of a file. Raises ConfigError with all its mistakes."""
-    try:
-        told = json.loads(raw)
-    except (ValueError, RecursionError) as error:
-        raise ConfigError([f"not JSON: {error}"]) from error
-    read = Reader()
+    told, read = read_json(raw), Reader()
     known = {"workers", "admin", "alert", "redis", "state_dir", "access_log", "limits", "services"}
     top = read.table(told, "$", known)
     admin = read.table(top.get("admin"), "$.admin", {"listen", "token_file", "hosts"})

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+HOST_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
 ADDRESS = re.compile(r"(?:(?P<four>[0-9.]+)|\[(?P<six>[0-9a-fA-F:.]+)\]):(?P<port>[0-9]{1,5})")
 
 
@@ -30,6 +31,22 @@ class Address:
 
     def __str__(self) -> str:
         return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
+
+
+def read_file(path: Path) -> bytes:
+    """The bytes of a file. Raises ConfigError."""
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise ConfigError([f"{path}: cannot be read: {error.strerror}"]) from error
+
+
+def read_json(raw: bytes) -> object:
+    """What the bytes say. Raises ConfigError."""
+    try:
+        return json.loads(raw)
+    except (ValueError, RecursionError) as error:
+        raise ConfigError([f"not JSON: {error}"]) from error
 
 
 class Reader:

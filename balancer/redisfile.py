@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from balancer.reader import Reader
-from balancer.services import HOST_ID
+from balancer.reader import HOST_ID, Reader
 
 NONE, SENTINEL = "none", "sentinel"
 # Each is asked every second; more than a fleet has.
@@ -56,7 +56,10 @@ def _servers(read: Reader, told: object) -> tuple[RedisServer, ...]:
     if not isinstance(told, list) or not 0 < len(told) <= MAX_SERVERS:
         read.wrong(path, told, f"a list of 1 to {MAX_SERVERS} servers, each with id, host and port")
         return ()
-    servers = tuple(_server(read, one, f"{path}[{number}]") for number, one in enumerate(told))
+    servers = tuple(
+        read_server(read, one, f"{path}[{number}]", "a host's id", HOST_ID.fullmatch)
+        for number, one in enumerate(told)
+    )
     for what, names in (
         ("id", [one.id for one in servers]),
         ("address", [(one.host, one.port) for one in servers]),
@@ -66,10 +69,13 @@ def _servers(read: Reader, told: object) -> tuple[RedisServer, ...]:
     return servers
 
 
-def _server(read: Reader, told: object, path: str) -> RedisServer:
+def read_server(
+    read: Reader, told: object, path: str, want_id: str, is_id: Callable[[str], object]
+) -> RedisServer:
+    """One entry of a list of servers: `id`, `host`, `port`."""
     table = read.table(told, path, {"id", "host", "port"})
     return RedisServer(
-        id=read.text(table.get("id"), f"{path}.id", "a host's id", HOST_ID.fullmatch),
+        id=read.text(table.get("id"), f"{path}.id", want_id, is_id),
         host=read.text(table.get("host"), f"{path}.host", "a host", lambda text: 0 < len(text) < 254),
         port=read.whole(table.get("port", 6379), f"{path}.port", 1, 65535),
     )

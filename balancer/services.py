@@ -13,7 +13,7 @@ from balancer.hosts import NONE, Door, check_shared, read_hosts
 from balancer.mirror import MirrorSettings, read_mirror
 from balancer.networks import read_networks
 from balancer.proxyprotocol import ProxyProtocol, read_proxy_protocol
-from balancer.reader import Address, Reader
+from balancer.reader import HOST_ID, Address, Reader
 from balancer.rules import Rule
 from balancer.rulesfile import read_rules
 from balancer.testers import Testers, read_testers
@@ -27,7 +27,6 @@ PERCENT = re.compile(r"(?:100|[0-9]{1,2})%")
 MIN_AVAILABLE: dict[str, int | str] = {"stable": 1, "canary": 0}
 # More backends than any track has: a slip, or an address.
 MAX_BACKENDS = 10_000
-HOST_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
 # What may stand in a service.
 KNOWN = {
     "affinity",

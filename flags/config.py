@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 import re
 from dataclasses import dataclass
 from pathlib import Path
 
-from balancer.reader import Address, ConfigError, Reader
+from balancer.reader import Address, ConfigError, Reader, read_file, read_json
+from balancer.redisfile import RedisServer, read_server
 from balancer.tls import VERSIONS
 
 # As in pillar and in metrics: the minion id of a server.
@@ -16,15 +16,6 @@ ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
 MAX_SERVERS = 16
 LIMITS = {"body_bytes": 65_536, "connections": 4_096, "event_readers": 1_000}
 STALE_SECONDS = 5.0
-
-
-@dataclass(frozen=True)
-class Place:
-    """Where one Redis is."""
-
-    id: str
-    host: str
-    port: int
 
 
 @dataclass(frozen=True)
@@ -40,7 +31,7 @@ class RedisTls:
 class RedisSettings:
     """The servers that may be read, the nearest first, and who reads them."""
 
-    servers: tuple[Place, ...]
+    servers: tuple[RedisServer, ...]
     username: str
     password_file: Path | None
     tls: RedisTls | None
@@ -81,19 +72,12 @@ class Config:
 
 def load(path: Path) -> Config:
     """Read and check a file. Raises ConfigError with all its mistakes."""
-    try:
-        return parse(path.read_bytes())
-    except OSError as error:
-        raise ConfigError([f"{path}: cannot be read: {error.strerror}"]) from error
+    return parse(read_file(path))
 
 
 def parse(raw: bytes) -> Config:
     """Check the bytes of a file. Raises ConfigError with all its mistakes."""
-    try:
-        told = json.loads(raw)
-    except (ValueError, RecursionError) as error:
-        raise ConfigError([f"not JSON: {error}"]) from error
-    read = Reader()
+    told, read = read_json(raw), Reader()
     known = {"listen", "tls", "tokens_file", "redis", "state_dir", "access_log", "stale_seconds", "limits"}
     top = read.table(told, "$", known)
     config = Config(
@@ -133,25 +117,19 @@ def _redis(read: Reader, told: object) -> RedisSettings:
     )
 
 
-def _servers(read: Reader, told: object) -> tuple[Place, ...]:
+def _servers(read: Reader, told: object) -> tuple[RedisServer, ...]:
     path, want = "$.redis.servers", f"a list of 1 to {MAX_SERVERS} servers, the nearest first"
     if not isinstance(told, list) or not 0 < len(told) <= MAX_SERVERS:
         read.wrong(path, told, want)
         return ()
-    found = tuple(_server(read, one, f"{path}[{number}]") for number, one in enumerate(told))
-    for number, place in enumerate(found):
-        if place.id and place.id in [before.id for before in found[:number]]:
-            read.wrong(f"{path}[{number}].id", place.id, "an id that no other server has")
-    return found
-
-
-def _server(read: Reader, told: object, path: str) -> Place:
-    table = read.table(told, path, {"id", "host", "port"})
-    return Place(
-        id=read.text(table.get("id"), f"{path}.id", "the server's minion id", ID.fullmatch),
-        host=read.text(table.get("host"), f"{path}.host", "a host", lambda text: 0 < len(text) < 254),
-        port=read.whole(table.get("port", 6379), f"{path}.port", 1, 65535),
+    found = tuple(
+        read_server(read, one, f"{path}[{number}]", "the server's minion id", ID.fullmatch)
+        for number, one in enumerate(told)
     )
+    for number, server in enumerate(found):
+        if server.id and server.id in [before.id for before in found[:number]]:
+            read.wrong(f"{path}[{number}].id", server.id, "an id that no other server has")
+    return found
 
 
 def _redis_tls(read: Reader, told: object) -> RedisTls:

@@ -10,7 +10,8 @@ import ssl
 from collections.abc import Callable
 from pathlib import Path
 
-from flags.config import Place, RedisSettings, RedisTls
+from balancer.redisfile import RedisServer
+from flags.config import RedisSettings, RedisTls
 from flags.resp import Link, RedisError, Refusal, connect
 from flags.standing import Report, Standing, report
 
@@ -29,7 +30,7 @@ class Server:
 
     def __init__(
         self,
-        place: Place,
+        place: RedisServer,
         settings: RedisSettings,
         pushed: Callable[[Server, list[bytes]], None],
         told: Callable[[Server, Report], None],
