@@ -13,6 +13,7 @@ from pathlib import Path
 
 from tests.support.ports import free_port
 from tests.support.redis_fleet import password, wait_for
+from tests.support.wire import read_all
 
 ROOT = Path(__file__).resolve().parents[2]
 TOKEN = "reader-token-of-the-tests"
@@ -228,12 +229,3 @@ class EventReader:
         while "data" not in (found := self.next()):
             pass
         return {**json.loads(found["data"]), "id": found["id"], "event": found["event"]}
-
-
-def read_all(line):
-    """All that comes on a connection until its end; a reset counts as an end."""
-    parts = []
-    with contextlib.suppress(ConnectionResetError):
-        while part := line.recv(65536):
-            parts.append(part)
-    return b"".join(parts)

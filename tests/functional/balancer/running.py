@@ -14,6 +14,7 @@ import time
 from pathlib import Path
 
 from tests.support.ports import free_port
+from tests.support.wire import read_all
 
 ROOT = Path(__file__).parents[3]
 # Where the balancer is: the checkout, or its build with the compiled part (see tests/conftest.py).
@@ -261,15 +262,6 @@ class Balancer:
             return next((told for told in lines if told["id"] == request_id), None)
 
         return wait_until(found, f"{request_id} is in the access log")
-
-
-def read_all(line):
-    """All that comes on a connection until its end; a reset counts as an end."""
-    parts = []
-    with contextlib.suppress(ConnectionResetError):
-        while part := line.recv(65536):
-            parts.append(part)
-    return b"".join(parts)
 
 
 def read_until(line, mark):

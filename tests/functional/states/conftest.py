@@ -10,6 +10,7 @@ import salt.loader
 import salt.pillar
 import salt.serializers
 import salt.state
+from redis_machines import RedisMachines
 from states_support import GRAINS, NODEGROUPS, REPO
 
 
@@ -127,3 +128,17 @@ def machine_of_module(tmp_path_factory, released, published):
         return copy.deepcopy(opts) | roots | own, extra_pillar or {}
 
     return make
+
+
+@pytest.fixture
+def machines(loaded, tmp_path):
+    """machines(count, **pillar): that many with Redis, not yet applied; for a module with `loaded`."""
+    made = []
+
+    def make(count=3, **pillar):
+        made.append(RedisMachines(tmp_path / str(len(made)), loaded, count, **pillar))
+        return made[-1]
+
+    yield make
+    for one in made:
+        one.close()

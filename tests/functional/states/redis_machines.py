@@ -223,3 +223,11 @@ class RedisMachines:
     def close(self):
         for one in self:
             one.units.close()
+
+
+def unchanged(fleet):
+    """Nothing is left to do, by a dry run and by a real one."""
+    for one in fleet:
+        for ret in one.apply(test=True) + one.apply():
+            assert (ret["result"], ret["changes"]) == (True, {}), ret
+    return True

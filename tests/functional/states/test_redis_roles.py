@@ -6,7 +6,7 @@ import signal
 
 import pytest
 import sluice_redis
-from redis_machines import RedisMachines
+from redis_machines import RedisMachines, unchanged
 from sluice_config import RedisServers
 from sluice_redis import RedisError
 from sluice_redis_servers import find_master
@@ -18,20 +18,6 @@ from tests.support.redis_fleet import wait_for
 @pytest.fixture(scope="module")
 def loaded(machine_of_module):
     return machine_of_module("redis-1")
-
-
-@pytest.fixture
-def machines(loaded, tmp_path):
-    """machines(count, **pillar): that many machines, not yet applied."""
-    made = []
-
-    def make(count=3, **pillar):
-        made.append(RedisMachines(tmp_path / str(len(made)), loaded, count, **pillar))
-        return made[-1]
-
-    yield make
-    for one in made:
-        one.close()
 
 
 def promote(fleet, id_, term):
@@ -46,13 +32,6 @@ def promote(fleet, id_, term):
 
 def roles(fleet):
     return {one.id: one.role()[0] for one in fleet}
-
-
-def unchanged(fleet):
-    for one in fleet:
-        for ret in one.apply(test=True) + one.apply():
-            assert (ret["result"], ret["changes"]) == (True, {}), ret
-    return True
 
 
 def test_a_promotion_is_never_undone(machines):

@@ -5,7 +5,7 @@ import json
 
 import pytest
 import sluice_redis
-from redis_machines import RedisMachines, password
+from redis_machines import password, unchanged
 
 from tests.support.certificates import Authority
 from tests.support.redis_fleet import wait_for
@@ -17,29 +17,8 @@ def loaded(machine_of_module):
 
 
 @pytest.fixture
-def machines(loaded, tmp_path):
-    """machines(count, **pillar): that many machines, not yet applied."""
-    made = []
-
-    def make(count=3, **pillar):
-        made.append(RedisMachines(tmp_path / str(len(made)), loaded, count, **pillar))
-        return made[-1]
-
-    yield make
-    for one in made:
-        one.close()
-
-
-@pytest.fixture
 def single(machines):
     return machines(1).up()["redis-1"]
-
-
-def unchanged(fleet):
-    for one in fleet:
-        for ret in one.apply(test=True) + one.apply():
-            assert (ret["result"], ret["changes"]) == (True, {}), ret
-    return True
 
 
 def test_a_first_highstate_makes_a_master_and_its_replicas(machines):
