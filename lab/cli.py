@@ -20,7 +20,7 @@ def parser() -> argparse.ArgumentParser:
     top.add_argument("--name", help="the lab's name (SLUICE_LAB_NAME; default sluice)")
     top.add_argument("--bridge", help="its bridge (SLUICE_LAB_BRIDGE; default sluice0)")
     top.add_argument("--network", help="its network (SLUICE_LAB_NETWORK; default 10.57.0.0/24)")
-    top.add_argument("--fleet", help="which machines (SLUICE_LAB_FLEET; default all; parts: lab/fleet.toml)")
+    top.add_argument("--fleet", help="machines (SLUICE_LAB_FLEET; default checkbox; parts: lab/fleet.toml)")
     commands = top.add_subparsers(dest="command", required=True, metavar="COMMAND")
     commands.add_parser("check", help="whether the lab can run on this computer")
     up = commands.add_parser("up", help="boot the fleet; go on from whatever is there")

@@ -18,7 +18,7 @@ CHECKOUT = Path(__file__).resolve().parent.parent
 FLEET_FILE = Path(__file__).with_name("fleet.toml")
 CACHE = Path("/var/cache/sluice-lab")
 STATE_ROOT = Path("/var/lib/sluice-lab")
-DEFAULTS = {"bridge": "sluice0", "network": "10.57.0.0/24", "fleet": "all"}
+DEFAULTS = {"bridge": "sluice0", "network": "10.57.0.0/24", "fleet": "checkbox"}
 # With a machine's id it makes a host name, which has at most 64 characters.
 NAME = re.compile(r"[a-z]([a-z0-9-]{0,18}[a-z0-9])?")
 ID = re.compile(r"[a-z]([a-z0-9-]{0,38}[a-z0-9])?")
@@ -45,7 +45,7 @@ class Lab:
     network: ipaddress.IPv4Network
     machines: tuple[Machine, ...]
     # Which of the fleet file's machines these are: `all`, or the name of a part.
-    fleet: str = "all"
+    fleet: str = "checkbox"
     cache: Path = CACHE
     state_root: Path = STATE_ROOT
 
@@ -91,7 +91,7 @@ def load(
 ) -> Lab:
     """
     The lab's settings: arguments first, then SLUICE_LAB_NAME, _BRIDGE, _NETWORK and _FLEET, then what the lab
-    of that name was made with, then the defaults `sluice`, `sluice0`, `10.57.0.0/24` and `all`.
+    of that name was made with, then the defaults `sluice`, `sluice0`, `10.57.0.0/24` and `checkbox`.
 
     Raises LabError for a name, bridge, network or fleet that cannot be used, or that differs from what a lab
     of that name was made with.

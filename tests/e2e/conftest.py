@@ -12,7 +12,7 @@ from tests.support.fleet import Fleet
 @pytest.fixture(scope="session")
 def fleet():
     """The whole fleet, highstated. SLUICE_E2E_REUSE=1 keeps them for the next run."""
-    lab = settings.load("e2e", "e2ebr", "10.60.0.0/24", env={})
+    lab = settings.load("e2e", "e2ebr", "10.60.0.0/24", "checkbox", env={})
     reuse = os.environ.get("SLUICE_E2E_REUSE") == "1"
     if not reuse:
         lab_fleet.down(lab)

@@ -126,9 +126,24 @@ def test_record_with_unusable_values_is_refused(tmp_path, made):
 REDIS = ["redis-1", "git-1", "redis-2", "redis-3"]
 
 
-def test_fleet_file_of_the_repository_has_nine_machines():
+CHECKBOX = ["master", "lb-1", *REDIS, "checkbox-1", "checkbox-2", "canary-1"]
+ITRUST = [f"itrust-{number}" for number in range(1, 6)]
+
+
+def test_fleet_file_of_the_repository_has_fifteen_machines():
     ids = [machine.id for machine in settings.read_fleet(NETWORK)]
-    assert ids == ["master", "lb-1", *REDIS, "checkbox-1", "checkbox-2", "canary-1"]
+    assert ids == [*CHECKBOX, "jenkins-1", *ITRUST]
+
+
+def test_lab_without_a_word_has_the_checkbox_machines(tmp_path):
+    lab = load(tmp_path)
+    assert lab.fleet == "checkbox"
+    assert [machine.id for machine in lab.machines] == CHECKBOX
+
+
+def test_part_itrust_has_what_a_roll_from_a_push_needs():
+    ids = [machine.id for machine in settings.read_fleet(NETWORK, "itrust")]
+    assert ids == ["master", "lb-1", "redis-1", "git-1", "jenkins-1", *ITRUST]
 
 
 def test_part_of_a_fleet_has_its_machines_with_the_same_addresses():
@@ -146,14 +161,14 @@ def test_part_of_a_fleet_is_remembered_by_name(tmp_path):
 
 
 def test_unknown_part_of_a_fleet_is_told_with_the_known_ones(tmp_path):
-    with pytest.raises(LabError, match=r"no fleet 'nope' in fleet.toml; it has all, flags"):
+    with pytest.raises(LabError, match=r"no fleet 'nope' in fleet.toml; it has all, checkbox, flags"):
         load(tmp_path, SLUICE_LAB_FLEET="nope")
 
 
-def test_lab_made_before_there_were_parts_has_all_machines(tmp_path):
+def test_lab_made_before_there_were_parts_has_the_checkbox_machines(tmp_path):
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine/settings.json").write_text('{"bridge": "minebr", "network": "10.77.0.0/24"}')
-    assert load(tmp_path, "mine").fleet == "all"
+    assert load(tmp_path, "mine").fleet == "checkbox"
 
 
 def test_machine_number_counts_from_the_start_of_a_large_network(tmp_path):
