@@ -35,7 +35,7 @@ def ext_pillar(minion_id, pillar, settings=sluice_config.PATH):
     nodegroups = __opts__.get("nodegroups") or {}
     release = {}
     for name, service in config.services.items():
-        targets = (service.stable, service.canary)
+        targets = service.targets.values()
         if any(sluice_nodegroups.matches(target, minion_id, nodegroups) for target in targets):
             versions = sluice_ledger.versions(config.ledger, name)
             release[name] = {track: {"version": version} for track, version in sorted(versions.items())}

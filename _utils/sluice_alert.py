@@ -78,8 +78,8 @@ def _service(tag: object, settings: Settings) -> str:
 def _may_raise(sender: object, service: str, settings: Settings, nodegroups: dict[str, object]) -> bool:
     if not isinstance(sender, str) or not SENDER.match(sender):
         return False
-    hosts = settings.services[service]
-    targets = (hosts.stable, hosts.canary, settings.balancers, settings.alert_raisers)
+    hosts = settings.services[service].targets.values()
+    targets = (*hosts, settings.balancers, settings.alert_raisers)
     return any(sluice_nodegroups.matches(target, sender, nodegroups) for target in targets)
 
 

@@ -7,7 +7,9 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+import sluice_roll_config
 from sluice_errors import ConfigError, RefusedError
+from sluice_roll_config import RollSettings
 
 PATH = "/etc/sluice/release.json"
 
@@ -94,13 +96,26 @@ class Service:
 
     name: str
     stable: str
+    # Empty for a service that is only rolled.
     canary: str
     state: str
+    # Where the versions of a canary are looked up.
     source: str
     health_path: str
     port: int
     probe: Probe
     needs: tuple[Need, ...] = ()
+    roll: RollSettings = RollSettings()
+    # What the address of a built artifact begins with; empty for a service that is not built.
+    artifacts: str = ""
+    # Whose pushes count, and of which branch.
+    repository: str = ""
+    branch: str = "main"
+
+    @property
+    def targets(self) -> dict[str, str]:
+        """Who its hosts are, by track; without the track that it does not have."""
+        return {"stable": self.stable} | ({"canary": self.canary} if self.canary else {})
 
 
 @dataclass(frozen=True)
@@ -240,9 +255,9 @@ def _service(name: str, raw: dict[str, Any]) -> Service:
     return Service(
         name=name,
         stable=str(raw["stable"]),
-        canary=str(raw["canary"]),
+        canary=str(raw.get("canary") or ""),
         state=str(raw["state"]),
-        source=str(raw["source"]),
+        source=str(raw["source"] if raw.get("canary") else raw.get("source") or ""),
         health_path=str(raw["health_path"]),
         port=int(raw["port"]),
         probe=_probe(raw.get("probe", {})),
@@ -250,7 +265,18 @@ def _service(name: str, raw: dict[str, Any]) -> Service:
             Need(str(need["name"]), str(need["kind"]), str(need["host"]), int(need["port"]))
             for need in raw.get("needs", [])
         ),
+        roll=sluice_roll_config.read(raw.get("roll") or {}),
+        artifacts=_artifacts(raw.get("artifacts") or ""),
+        repository=str(raw.get("repository") or ""),
+        branch=str(raw.get("branch") or Service.branch),
     )
+
+
+def _artifacts(prefix: object) -> str:
+    """An address of which artifacts are below: without the last slash http://a/b would also hold http://a/bc."""
+    if prefix and not re.match(r"https?://[^/\s]+/(?:\S*/)?\Z", str(prefix)):
+        raise ValueError(f"artifacts {shown(prefix)} (want an http or https address that ends with /)")
+    return str(prefix)
 
 
 def _probe(raw: dict[str, Any]) -> Probe:

@@ -30,6 +30,11 @@ class ServiceView:
 
     def canaries(self) -> list[str]:
         """The canary hosts; ReleaseError if there is none."""
+        if not self.service.canary:
+            raise ReleaseError(
+                f"{self.name} has no canary: it is rolled, with salt-run state.orchestrate rolling "
+                f"pillar='{{\"service\": \"{self.name}\"}}'"
+            )
         return self.fleet.needed(self.service.canary, f"canary host for {self.name}")
 
     def balancers(self) -> list[str]:

@@ -69,8 +69,7 @@ def _balancer(answer: Answer, service: str, id_: str) -> Report:
 
 
 def _hosts(service: Service, fleet: Fleet) -> dict[str, Report]:
-    tracks = dict.fromkeys(fleet.members(service.stable), "stable")
-    tracks |= dict.fromkeys(fleet.members(service.canary), "canary")
+    tracks = {id_: track for track, target in service.targets.items() for id_ in fleet.members(target)}
     link = f"/srv/{service.name}/current"
     answers = fleet.call(tracks, "probe.version", link, timeout=PING_SECONDS) if tracks else {}
     return {

@@ -154,3 +154,32 @@ def test_anything_else_is_no_version(version):
 def test_shown_is_one_short_printable_line():
     assert sluice_config.shown("a\n\x1b[2J" + "b" * 1000).isprintable()
     assert len(sluice_config.shown("b" * 1000)) < 70
+
+
+ROLLED = {"stable": "N@itrust", "state": "itrust", "health_path": "/iTrust/login.jsp", "port": 8080}
+
+
+def with_rolled(**values):
+    return GOOD | {"services": {"itrust": ROLLED | values}}
+
+
+def test_service_without_a_canary_has_one_track(tmp_path):
+    service = load(tmp_path, with_rolled(roll={"batches": [1, "50%"]})).services["itrust"]
+    assert (service.targets, service.source, service.branch) == ({"stable": "N@itrust"}, "", "main")
+    assert service.roll.batches == (1, "50%")
+
+
+def test_service_with_a_canary_needs_a_source(tmp_path):
+    with pytest.raises(ConfigError, match="source"):
+        load(tmp_path, with_rolled(canary="N@itrust_canary"))
+
+
+@pytest.mark.parametrize("prefix", ["ftp://a/", "http://10.0.0.1/a", "10.0.0.1/", "http://a/ b/"])
+def test_prefix_of_artifacts_that_would_hold_others_is_refused(tmp_path, prefix):
+    with pytest.raises(ConfigError, match="artifacts"):
+        load(tmp_path, with_rolled(artifacts=prefix))
+
+
+def test_bad_setting_of_a_roll_names_its_key(tmp_path):
+    with pytest.raises(ConfigError, match="roll:batches 0"):
+        load(tmp_path, with_rolled(roll={"batches": 0}))
