@@ -33,7 +33,7 @@ class ServiceView:
         if not self.service.canary:
             raise ReleaseError(
                 f"{self.name} has no canary: it is rolled, with salt-run state.orchestrate rolling "
-                f"pillar='{{\"service\": \"{self.name}\"}}'"
+                f'pillar=\'{{"service": "{self.name}"}}\''
             )
         return self.fleet.needed(self.service.canary, f"canary host for {self.name}")
 

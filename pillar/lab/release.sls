@@ -20,3 +20,19 @@ release_settings:
         version_header: X-Checkbox-Version
       needs:
         - {name: MongoDB, kind: mongodb, host: {{ fleet.lab.addresses["checkbox-1"] }}, port: 27017}
+    itrust:
+      stable: N@itrust
+      state: itrust
+      health_path: /iTrust/login.jsp
+      port: 8080
+      repository: git://{{ fleet.lab.addresses["git-1"] }}/itrust
+      branch: main
+      artifacts: http://{{ fleet.lab.addresses["jenkins-1"] }}:8081/
+      # One host at a time, the database's host last: five hosts of which three must stay up.
+      roll:
+        batches: [1]
+        order: {last: N@mariadb}
+        max_failures: 0
+        soak_seconds: 0
+        on_failure: revert
+        host_timeout_seconds: 600

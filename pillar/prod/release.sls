@@ -19,3 +19,19 @@ release_settings:
         max_p95_ms: 250
       needs:
         - {name: MongoDB, kind: mongodb, host: 10.20.0.21, port: 27017}
+    itrust:
+      stable: N@itrust
+      state: itrust
+      health_path: /iTrust/login.jsp
+      port: 8080
+      repository: https://git.example.com/itrust.git
+      branch: main
+      artifacts: http://10.20.0.16:8081/
+      # The first host alone, then more at once; the database's host last.
+      roll:
+        batches: [1, 2]
+        order: {last: N@mariadb}
+        max_failures: 0
+        soak_seconds: 60
+        on_failure: revert
+        host_timeout_seconds: 900
