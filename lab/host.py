@@ -50,7 +50,7 @@ class Inherited:
 
 def inherited(own_addresses: tuple[str, ...] = ()) -> Inherited:
     """
-    This computer's apt, pip, npm and certificate settings as files of a machine.
+    This computer's apt, pip, npm, Maven and certificate settings as files of a machine.
 
     own_addresses (tuple of str)
         Names and addresses that must not go through a proxy: the lab's own.
@@ -58,6 +58,7 @@ def inherited(own_addresses: tuple[str, ...] = ()) -> Inherited:
     variables = environment(os.environ, own_addresses)
     npm = npm_settings([Path("/etc/npmrc"), Path("/usr/etc/npmrc"), Path.home() / ".npmrc"])
     pip = pip_settings(pip_files())
+    maven = maven_settings([Path.home() / ".m2/settings.xml", Path("/etc/maven/settings.xml")])
     made = {
         "/etc/apt/sources.list": "\n".join(debian_sources()) + "\n",
         "/etc/apt/apt.conf.d/90inherited": apt_settings(),
@@ -68,6 +69,7 @@ def inherited(own_addresses: tuple[str, ...] = ()) -> Inherited:
     }
     named = [*variables.values(),
              *re.findall(r"^\s*(?:cert|client-cert|cafile)\s*=\s*(\S+)", pip + npm, re.M)]
+    made |= {"/etc/maven/settings.xml": maven} if maven else {}
     return Inherited({**copies(named), **{path: text.encode() for path, text in made.items()}})
 
 
@@ -169,6 +171,15 @@ def npm_settings(paths: list[Path], env: Mapping[str, str] = os.environ) -> str:
 
 def npm_key(line: str) -> str:
     return line.partition("=")[0].strip()
+
+
+def maven_settings(paths: list[Path]) -> str:
+    """Maven's mirrors, proxies and credentials: of the first file that is there, without its place here."""
+    for path in paths:
+        if path.is_file():
+            text = path.read_text(errors="replace")
+            return re.sub(r"<localRepository>.*?</localRepository>", "", text, flags=re.DOTALL)
+    return ""
 
 
 def resolver(paths: tuple[str, ...] = ("/etc/resolv.conf", "/run/systemd/resolve/resolv.conf")) -> str:

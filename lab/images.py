@@ -28,13 +28,16 @@ BASE_PACKAGES = (
     "gpg", "python3", "python3-venv", "python3-apt", "curl", "less", "vim-tiny",
 )
 # What the states install, downloaded beforehand so that a highstate needs no network for it.
-STATE_PACKAGES = ("nodejs", "npm", "nginx-light", "redis-server", "redis-tools")
+STATE_PACKAGES = (
+    "nodejs", "npm", "nginx-light", "redis-server", "redis-tools", "redis-sentinel", "tomcat10",
+    "libmariadb-java", "tomcat-jakartaee-migration", "mariadb-server", "default-jdk-headless", "maven",
+)
 LOCKS = ("salt.lock", "balancer.lock", "mongodb-lab.lock")
 BUILD_TOOLS = ("pip", "setuptools", "wheel")
 SALT_COMMANDS = (
     "salt", "salt-call", "salt-cloud", "salt-key", "salt-master", "salt-minion", "salt-run", "salt-api",
 )
-# An image has 0.9 GB: besides those in use, this many recent ones of each kind are kept.
+# An image has 1.2 GB: besides those in use, this many recent ones of each kind are kept.
 KEPT = 2
 # What builds an image runs in this control group, so that nothing of an interrupted build goes on.
 GROUP = "sluice-lab-build"
@@ -170,6 +173,8 @@ def build_image(target: Path, wanted: Layers) -> None:
         files.write(target / "etc/systemd/journald.conf.d/lab.conf", "[Journal]\nSystemMaxUse=100M\n")
         # A lab's disks need not outlive a power cut: packages install in a third of the time.
         files.write(target / "etc/dpkg/dpkg.cfg.d/lab", "force-unsafe-io\n")
+        # Java makes a bundle of its own from what is linked here: this computer's authorities too.
+        inside(target, "update-ca-certificates >/dev/null")
         inside(target, "apt-get -qq update")
         inside(target, "apt-get -qq -y install --download-only --no-install-recommends "
                        + " ".join(STATE_PACKAGES))

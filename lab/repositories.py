@@ -11,7 +11,9 @@ from lab.process import run
 from lab.settings import CHECKOUT, Lab
 
 SERVER = "git-1"
-APPLICATIONS = ("checkbox",)
+APPLICATIONS = ("checkbox", "itrust")
+# A push begins a release of these.
+PUSHED = ("itrust",)
 UNIT = """\
 [Unit]
 Description=Git repositories of the lab's applications
@@ -36,6 +38,10 @@ def write(lab: Lab) -> None:
         target.parent.mkdir(parents=True, exist_ok=True)
         shutil.rmtree(target, ignore_errors=True)
         run([sys.executable, script, target])
+        if application in PUSHED:
+            run(["git", "-C", target, "config", "daemon.receivepack", "true"])
     files.write(root / "etc/systemd/system/git-daemon.service", UNIT)
-    files.link(root / "etc/systemd/system/multi-user.target.wants/git-daemon.service",
-               "/etc/systemd/system/git-daemon.service")
+    files.link(
+        root / "etc/systemd/system/multi-user.target.wants/git-daemon.service",
+        "/etc/systemd/system/git-daemon.service",
+    )

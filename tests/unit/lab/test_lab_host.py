@@ -158,3 +158,13 @@ def test_name_servers_that_a_machine_can_reach_are_taken(tmp_path):
 def test_server_on_loopback_gives_way_to_the_list_behind_it(tmp_path, stub):
     assert resolver(tmp_path, stub, "nameserver 192.0.2.1\n") == "nameserver 192.0.2.1\n"
     assert resolver(tmp_path, stub) == ""
+
+
+def test_mavens_settings_are_inherited_without_its_place_on_this_computer(tmp_path):
+    told = "<settings><localRepository>/home/me/m2\n</localRepository><mirrors><mirror/></mirrors></settings>"
+    (tmp_path / "mine").write_text(told)
+    (tmp_path / "all").write_text("<settings/>")
+    paths = [tmp_path / "mine", tmp_path / "all"]
+    assert host.maven_settings(paths) == "<settings><mirrors><mirror/></mirrors></settings>"
+    assert host.maven_settings(paths[1:]) == "<settings/>"
+    assert host.maven_settings([tmp_path / "none"]) == ""

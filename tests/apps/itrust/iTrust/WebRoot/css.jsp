@@ -1,0 +1,2 @@
+<%@page contentType="text/css" %>
+html { height: 100%; }

@@ -1,0 +1,3 @@
+<p id="footer">iTrust <span id="version"><%= application.getAttribute("version") %></span></p>
+</body>
+</html>

@@ -1,0 +1,1 @@
+<% session.invalidate(); response.sendRedirect("/iTrust/login.jsp"); %>

@@ -1,0 +1,1 @@
+<% response.sendRedirect("/iTrust/auth/forwardUser.jsp"); %>

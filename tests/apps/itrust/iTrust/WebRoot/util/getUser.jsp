@@ -1,0 +1,3 @@
+<%@include file="/header.jsp" %>
+<p><%= user.getName() %></p>
+<%@include file="/footer.jsp" %>
