@@ -2,26 +2,14 @@
 A gate: wait until an address answers as it should, or fail with what it said instead.
 """
 
-import http.client
 import time
-import urllib.error
-import urllib.request
+
+import sluice_http
 
 __virtualname__ = "http_ready"
 
 # One try may take this long; a frozen server must not use up the whole time.
 TRY_SECONDS = 5
-
-
-class NoRedirect(urllib.request.HTTPRedirectHandler):
-    """A redirect is an answer, as it is for the balancer: to follow it would say another page is well."""
-
-    def redirect_request(self, *_args):
-        return None
-
-
-# The proxies of the environment are for the way out, not for this host's own services.
-OPENER = urllib.request.build_opener(urllib.request.ProxyHandler({}), NoRedirect)
 
 
 def __virtual__():
@@ -53,23 +41,9 @@ def answering(name, status=200, timeout_seconds=30, hint=""):
     if __opts__["test"]:
         return ret | {"comment": f"{name} would be asked for a {status}"}
     deadline = time.monotonic() + timeout_seconds
-    while (said := _ask(name, max(0.1, min(TRY_SECONDS, timeout_seconds)))) != status:
+    while (said := sluice_http.ask(name, max(0.1, min(TRY_SECONDS, timeout_seconds)))) != status:
         if time.monotonic() > deadline:
             comment = f"{name}: {said} after {timeout_seconds} s (want {status}). {hint}"
             return ret | {"result": False, "comment": comment.strip()}
         time.sleep(0.2)
     return ret
-
-
-def _ask(url, timeout):
-    """The status of one GET, or why there was none."""
-    try:
-        with OPENER.open(url, timeout=timeout) as answer:
-            return answer.status
-    except urllib.error.HTTPError as error:
-        error.close()
-        return error.code
-    except urllib.error.URLError as error:
-        return f"no answer ({error.reason})"
-    except (OSError, ValueError, http.client.HTTPException) as error:
-        return f"no answer ({error or type(error).__name__})"
