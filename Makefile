@@ -7,7 +7,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 export PYTHONDONTWRITEBYTECODE := 1
 
-.PHONY: help deps venv lint test test-fast test-compiled build-ext demo demo-flags lab-up lab-down lab-status lab-ssh lab-exec \
+.PHONY: help deps venv lint test test-fast test-compiled build-ext demo demo-flags demo-rolling lab-up lab-down lab-status lab-ssh lab-exec \
   lab-logs clean bench bench-quick bench-idle bench-flags bench-deps promtool soak
 
 help:  ## list the targets
@@ -50,6 +50,9 @@ demo: venv  ## boot a fleet, ship a canary, raise alerts, show that no request f
 
 demo-flags: venv  ## flip a flag 200 times while Redis machines die, show that no answer was wrong (root); KEEP=1, SENTINEL=1
 	@SENTINEL=$(SENTINEL) $(BIN)/python -m lab.demo_flags $(if $(KEEP),--keep)
+
+demo-rolling: venv  ## push a change and see it rolled on five hosts under load, with a bad version and a killed master (root); KEEP=1
+	@$(BIN)/python -m lab.demo_rolling $(if $(KEEP),--keep)
 
 lab-up: venv  ## boot the lab's fleet and apply every state (root)
 	@$(BIN)/python -m lab up --highstate

@@ -1,0 +1,1 @@
+"""The demo of rolling updates: `make demo-rolling`."""
