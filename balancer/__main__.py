@@ -51,14 +51,14 @@ def main() -> int:
         print(f"{args.config}: good")
         return 0
     try:
-        tokens = Tokens(loaded.admin_token_file, loaded.alert_tokens_file)
+        tokens = Tokens(loaded.admin_token_file, loaded.alert_tokens_file, loaded.host_tokens_file)
         sockets = listen(loaded)
         loaded.state_dir.mkdir(parents=True, exist_ok=True)
     except (OSError, ValueError) as error:
         print(f"balancer: {error}", file=sys.stderr)
         return 2
     if tokens.mistake is not None:
-        log.error("%s; starting without alert tokens", tokens.mistake)
+        log.error("%s; starting without alert tokens and hosts' tokens", tokens.mistake)
         mistakes = "; ".join(filter(None, (mistakes, tokens.mistake)))
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         supervisor = Supervisor(args.config, loaded, sockets, tokens, mistakes)

@@ -1,16 +1,18 @@
-"""The admin API and the alert door, as Tornado applications."""
+"""The admin API, the alert door and the hosts' door, as Tornado applications."""
 
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Sequence
 
 from tornado.web import Application, HTTPError, RequestHandler
 
 from balancer import exposition
 from balancer.alerts import Alert, clean, now
-from balancer.api import Api, NotFound, Open, errors_as_answers
+from balancer.api import Api, NotFound, Open, deadline_of, errors_as_answers
 from balancer.gate import Gate
+from balancer.hostdoor import DrainOwn, OwnBackend, RestoreOwn
 from balancer.leases import LEAST_SECONDS, MOST_SECONDS
 from balancer.openapi import description
 from balancer.pages import page_routes
@@ -21,7 +23,6 @@ from balancer.tokens import Tokens
 
 # An order is a few names; a monitor that sends more has something wrong with it.
 MAX_BODY_BYTES = 64 * 1024
-DRAIN_SECONDS = 30.0
 SEQUENCE = re.compile(r"-1|[0-9]{1,15}")
 
 
@@ -71,10 +72,8 @@ class Drain(Api):
 
     async def post(self) -> None:
         told = self.body_of(service=str, backend=str, deadline_seconds=(int, float), force=bool)
-        seconds = float(told.get("deadline_seconds", DRAIN_SECONDS))
-        if not 0 <= seconds <= 3600:
-            raise HTTPError(400, reason="'deadline_seconds' is not 0 to 3600")
-        service, backend, force = told["service"], told["backend"], told.get("force", False)
+        seconds, force = deadline_of(told), told.get("force", False)
+        service, backend = told["service"], told["backend"]
         with errors_as_answers():
             if not force:
                 self.supervisor.draining.check(service, backend)
@@ -87,11 +86,7 @@ class Restore(Api):
 
     async def post(self) -> None:
         told = self.body_of(service=str, backend=str)
-        with errors_as_answers():
-            restored = await self.supervisor.draining.restore(told["service"], told["backend"])
-        if restored:
-            self.log_change("restore", service=told["service"], backend=told["backend"])
-        self.finish({"restored": restored})
+        await self.restore(told["service"], told["backend"])
 
 
 class SetWeights(Api):
@@ -182,9 +177,15 @@ def admin_application(supervisor: Supervisor, tokens: Tokens) -> Application:
 
 
 def alert_application(supervisor: Supervisor, tokens: Tokens) -> Application:
-    """The alert door alone; for the network."""
+    """The alert door and the hosts' door alone; for the network."""
     gate = Gate("alert", tokens, supervisor.failures)
-    return application(supervisor, gate, [(r"/alert", RaiseAlert)])
+    routes: list[tuple[str, type[RequestHandler]]] = [
+        (r"/alert", RaiseAlert),
+        (r"/backend/([a-z0-9_-]+)", OwnBackend),
+        (r"/drain", DrainOwn),
+        (r"/restore", RestoreOwn),
+    ]
+    return application(supervisor, gate, routes)
 
 
 def application(
@@ -196,6 +197,8 @@ def application(
         default_handler_class=NotFound,
         default_handler_args=shared,
         log_function=no_log,
+        # Host to how many of its drains are waited for.
+        waiting=Counter(),
     )
 
 

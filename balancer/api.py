@@ -12,13 +12,14 @@ from tornado.web import HTTPError, RequestHandler
 
 from balancer.alerts import clean
 from balancer.draining import NotSpared
-from balancer.gate import Gate, is_same_origin
+from balancer.gate import Caller, Gate, is_same_origin
 from balancer.leases import BadWeights
 from balancer.supervisor import Supervisor, UnknownName
 from balancer.tokens import ADMIN
 
 log = logging.getLogger(__name__)
 
+DRAIN_SECONDS = 30.0
 READING = ("GET", "HEAD")
 WANT_TOKEN = "want a valid token: Authorization: Bearer ..."
 
@@ -27,6 +28,8 @@ class Api(RequestHandler):
     """A handler of JSON."""
 
     admin_only = True
+    # What a wrong token is counted as, if not as the door's.
+    counted_as: str | None = None
 
     def initialize(self, supervisor: Supervisor, gate: Gate) -> None:
         self.supervisor, self.gate = supervisor, gate
@@ -44,11 +47,17 @@ class Api(RequestHandler):
         caller = self.gate.knows(self.request, time.monotonic())
         if caller is None:
             self.refuse(WANT_TOKEN)
-        if self.admin_only and caller.who != ADMIN:
-            raise HTTPError(403, reason="this token may only raise alerts")
+        self.check_may(caller)
         self.who, self.via = caller.who, caller.via
         if caller.via == "page":
             self.check_origin()
+
+    def check_may(self, caller: Caller) -> None:
+        """HTTPError for somebody who is known, but may not."""
+        if caller.via == "host":
+            raise HTTPError(403, reason=f"this token may only drain and restore {caller.who}")
+        if self.admin_only and caller.who != ADMIN:
+            raise HTTPError(403, reason="this token may only raise alerts")
 
     def check_host(self) -> None:
         """Answer only to addresses and to the names that the file gives."""
@@ -62,7 +71,8 @@ class Api(RequestHandler):
 
     def refuse(self, said: str) -> NoReturn:
         """Answer a wrong token: with 401, or with 429 while too many come."""
-        door, address = self.gate.door_of(self.request), self.request.remote_ip or ""
+        door = self.counted_as or self.gate.door_of(self.request)
+        address = self.request.remote_ip or ""
         wait = self.gate.failures.failed(door, address, time.monotonic())
         if wait:
             self.told = {"Retry-After": str(math.ceil(wait)), "Connection": "close"}
@@ -106,6 +116,14 @@ class Api(RequestHandler):
             raise HTTPError(400, reason=f"{ascii(shown)} is not known, want {', '.join(fields)}")
         return told
 
+    async def restore(self, service: str, backend: str) -> None:
+        """Put a backend back into service, and answer whether it was drained."""
+        with errors_as_answers():
+            restored = await self.supervisor.draining.restore(service, backend)
+        if restored:
+            self.log_change("restore", service=service, backend=backend)
+        self.finish({"restored": restored})
+
     def log_change(self, what: str, **details: object) -> None:
         """One line in the audit log for a change."""
         self.audit(what, via=self.via, **details)
@@ -144,6 +162,14 @@ class errors_as_answers:  # noqa: N801 (used like a function)
         if isinstance(error, OSError):
             # An alert or a drain is in force all the same; a clear, a restore or a lease is not.
             raise HTTPError(500, reason=f"the state could not be written: {error.strerror}") from error
+
+
+def deadline_of(told: dict[str, Any]) -> float:
+    """How long a drain may wait, in seconds; HTTPError 400 for what is no such time."""
+    seconds = float(told.get("deadline_seconds", DRAIN_SECONDS))
+    if not 0 <= seconds <= 3600:
+        raise HTTPError(400, reason="'deadline_seconds' is not 0 to 3600")
+    return seconds
 
 
 def is_a(value: object, kind: type | tuple[type, ...]) -> bool:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import ipaddress
 
 # The doors where a token is asked for.
-DOORS = ("api", "alert", "page")
+DOORS = ("api", "alert", "page", "host")
 # A person mistypes a few times; a host with an old token comes again and again.
 BURST = 30
 SECONDS_EACH = 2.0

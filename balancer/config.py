@@ -34,6 +34,7 @@ class Config:
     admin_hosts: frozenset[str]
     alert_listen: Address | None
     alert_tokens_file: Path | None
+    host_tokens_file: Path | None
     redis: RedisSettings | None
     state_dir: Path
     access_log: Path | None
@@ -62,7 +63,7 @@ def parse(raw: bytes) -> Config:
     known = {"workers", "admin", "alert", "redis", "state_dir", "access_log", "limits", "services"}
     top = read.table(told, "$", known)
     admin = read.table(top.get("admin"), "$.admin", {"listen", "token_file", "hosts"})
-    alert = read.table(top.get("alert", {}), "$.alert", {"listen", "tokens_file"})
+    alert = read.table(top.get("alert", {}), "$.alert", {"listen", "tokens_file", "host_tokens_file"})
     config = Config(
         raw=raw,
         sha256=hashlib.sha256(raw).hexdigest(),
@@ -72,6 +73,11 @@ def parse(raw: bytes) -> Config:
         admin_hosts=_names(read, admin.get("hosts", []), "$.admin.hosts"),
         alert_listen=read.address(alert.get("listen"), "$.alert.listen") if alert else None,
         alert_tokens_file=read.file(alert.get("tokens_file"), "$.alert.tokens_file") if alert else None,
+        host_tokens_file=(
+            read.file(alert["host_tokens_file"], "$.alert.host_tokens_file")
+            if "host_tokens_file" in alert
+            else None
+        ),
         redis=read_redis(read, top["redis"]) if "redis" in top else None,
         state_dir=read.file(top.get("state_dir"), "$.state_dir"),
         access_log=read.file(top["access_log"], "$.access_log") if "access_log" in top else None,

@@ -12,7 +12,11 @@ POLL_SECONDS = 0.02
 
 
 class NotSpared(Exception):
-    """A track would be left with fewer backends than it needs."""
+    """A track would be left with fewer backends than it needs; `brief` tells so without other backends."""
+
+    def __init__(self, brief: str, states: dict[str, str]) -> None:
+        super().__init__(f"{brief} ({listed(states)}); restore or heal one first, or use force")
+        self.brief = brief
 
 
 class Draining:
@@ -34,7 +38,8 @@ class Draining:
             if states[backend] == "up" and left < needed:
                 raise NotSpared(
                     f"{backend} is not drained: {left} of {track} would be left up, min_available wants "
-                    f"{needed} ({listed(states)}); restore or heal one first, or use force"
+                    f"{needed}",
+                    states,
                 )
 
     async def drain(self, service: str, backend: str, deadline_seconds: float) -> dict[str, int]:

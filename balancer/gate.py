@@ -20,7 +20,7 @@ MAX_SECRET = 100
 
 @dataclass(frozen=True)
 class Caller:
-    """`who` as in the audit log, and `via`: `token` or `page`."""
+    """`who` as in the audit log, and `via`: `token`, `page`, or `host` for a host with its own token."""
 
     who: str
     via: str
@@ -41,13 +41,19 @@ class Gate:
         """Who it is; None for a wrong token or session, or none."""
         authorization = request.headers.get("Authorization")
         if authorization is not None or self.sessions is None:
-            who = self.tokens.holder(authorization or "")
-            return Caller(who, "token") if who is not None else None
+            return self.holder(authorization or "")
         name, key = session_name(request), request.headers.get(KEY_HEADER, "")
         if not 0 < len(key) <= MAX_SECRET or not 0 < len(name) <= MAX_SECRET:
             return None
         good = self.sessions.is_good(name, key, self.tokens.admin, now)
         return Caller(ADMIN, "page") if good else None
+
+    def holder(self, authorization: str) -> Caller | None:
+        """Whose token it is."""
+        who, host = self.tokens.holder(authorization), self.tokens.host(authorization)
+        if who is not None:
+            return Caller(who, "token")
+        return Caller(host, "host") if host is not None else None
 
     def door_of(self, request: HTTPServerRequest) -> str:
         """What a wrong token is counted as."""

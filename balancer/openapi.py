@@ -1,4 +1,4 @@
-"""What the admin API and the alert door take and answer, as OpenAPI 3.1. Served at /openapi.json.
+"""What the admin API and the doors of the network take and answer, as OpenAPI 3.1. Served at /openapi.json.
 
 A handler without a description, or the other way round, fails tests/unit/balancer/test_balancer_described.py.
 """
@@ -29,6 +29,7 @@ COUNT: Json = {"type": "integer", "minimum": 0}
 TEXT: Json = {"type": "string"}
 TIME: Json = {"type": "string", "format": "date-time"}
 YES_NO: Json = {"type": "boolean"}
+STATE: Json = {"enum": ["up", "down", "drained", "ejected"]}
 
 
 def record(fields: Mapping[str, Json], optional: tuple[str, ...] = (), more: bool = True) -> Json:
@@ -76,7 +77,7 @@ SCHEMAS: Json = {
     "Backend": record(
         {
             "address": TEXT,
-            "state": {"enum": ["up", "down", "drained", "ejected"]},
+            "state": STATE,
             "in_flight": COUNT,
             "health": TEXT,
             "ejected": or_null(record({"until": TIME, "reason": TEXT, "times": COUNT})),
@@ -163,7 +164,7 @@ SCHEMAS: Json = {
 
 # Status to why; all have the body `Error`.
 EVERYWHERE = {"401": "no valid token", "421": "not a name of this balancer", "429": "too many wrong tokens"}
-OF_ADMIN = {**EVERYWHERE, "403": "this token may only raise alerts, or the order comes from another page"}
+OF_ADMIN = {**EVERYWHERE, "403": "this token may not do that, or the order comes from another page"}
 OF_BODY = {"400": "the body has a mistake"}
 UNKNOWN = {"404": "no such service or backend"}
 UNWRITTEN = {"500": "what must outlive a restart could not be written"}
@@ -231,6 +232,36 @@ def reading() -> dict[str, Json]:
     }
 
 
+def of_hosts() -> dict[str, Json]:
+    """What there is at the alert listener alone."""
+    own = {
+        "service": NAME,
+        "backend": BACKEND,
+        "track": TEXT,
+        "state": STATE,
+        "in_flight": COUNT,
+        "health": TEXT,
+        "up": COUNT,
+        "min_available": COUNT,
+        "weight_declared": PERCENT,
+        "weight_effective": PERCENT,
+        "alert": or_null(TEXT),
+    }
+    errors = {**EVERYWHERE, **UNKNOWN, "403": "this is no token of a host"}
+    del errors["421"]
+    return {
+        "/backend/{service}": {
+            "get": operation(
+                "own_backend",
+                "At the alert listener: a host's own backend, and how many of its track are up",
+                record(own),
+                errors,
+                parameters=(in_path("service", NAME),),
+            )
+        }
+    }
+
+
 def alerting() -> dict[str, Json]:
     """Alerts, raised and cleared. A field that is not known is no reason to refuse an alert."""
     body = record({"service": NAME, "reason": TEXT}, optional=("reason",))
@@ -272,7 +303,8 @@ def ordering() -> dict[str, Json]:
         "/drain": {
             "post": operation(
                 "drain",
-                "Send no new request to a backend; answers when none is in flight",
+                "Send no new request to a backend; answers when none is in flight. "
+                "At the alert listener a host may do so with its own, without `force`",
                 record({"in_flight": {"const": 0}, "cut": COUNT}),
                 {**errors, "409": "the track would be left with too few backends; `force` is not asked"},
                 record(drain, optional=("deadline_seconds", "force"), more=False),
@@ -281,7 +313,7 @@ def ordering() -> dict[str, Json]:
         "/restore": {
             "post": operation(
                 "restore",
-                "Put a drained backend back into service",
+                "Put a drained backend back into service. At the alert listener a host may with its own",
                 record({"restored": YES_NO}),
                 errors,
                 record(WHERE, more=False),
@@ -325,7 +357,7 @@ def description() -> Json:
             "version": __version__,
             "description": "The admin API of one balancer. All orders are safe to repeat.",
         },
-        "paths": {**reading(), **alerting(), **ordering()},
+        "paths": {**reading(), **of_hosts(), **alerting(), **ordering()},
         "security": [{"token": []}, {"session": [], "key": []}],
         "components": {
             "schemas": SCHEMAS,

@@ -102,6 +102,23 @@ class Status:
             },
         }
 
+    async def of_backend(self, service: str, backend: str) -> dict[str, Any] | None:
+        """What a host may know: its own backend, and of its track no names. None if there is no such."""
+        told = (await self.tell())["services"].get(service, {"tracks": {}})
+        for track, found in told["tracks"].items():
+            if backend in found["backends"]:
+                own = found["backends"][backend]
+                return {
+                    "service": service,
+                    "backend": backend,
+                    "track": track,
+                    **{key: own[key] for key in ("state", "in_flight", "health")},
+                    "up": sum(one["state"] == "up" for one in found["backends"].values()),
+                    **{key: found[key] for key in ("min_available", "weight_declared", "weight_effective")},
+                    "alert": told["alert"] and told["alert"]["reason"],
+                }
+        return None
+
     def weights_of(self, service: str) -> dict[str, Any]:
         """The weights of a service: declared, leased and in force."""
         settings = self._truth.config.services[service]

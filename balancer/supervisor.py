@@ -284,7 +284,11 @@ class Supervisor:
         self.config_error = None
         other_tokens = self._tokens.take_over(known)
         if other_tokens:
-            log.warning("other tokens are in force: admin and %d that may raise alerts", len(known.alert))
+            log.warning(
+                "other tokens are in force: admin and %d that may raise alerts, %d of hosts",
+                len(known.alert),
+                len(known.hosts),
+            )
         other_secrets = self.keys.take_over(secrets)
         other_pairs = self.certificates.take_over(fresh.services, pairs)
         if fresh.sha256 != self.config.sha256:
@@ -403,6 +407,7 @@ def fixed(loaded: Config) -> dict[str, object]:
         "$.admin.token_file": loaded.admin_token_file,
         "$.alert.listen": loaded.alert_listen,
         "$.alert.tokens_file": loaded.alert_tokens_file,
+        "$.alert.host_tokens_file": loaded.host_tokens_file,
         "$.state_dir": loaded.state_dir,
         "$.access_log": loaded.access_log,
     }

@@ -1,4 +1,4 @@
-"""Who may do what at the admin API and the alert door."""
+"""Who may do what at the admin API, the alert door and the hosts' door."""
 
 from __future__ import annotations
 
@@ -25,38 +25,46 @@ class TokenError(ValueError):
 
 @dataclass(frozen=True, repr=False)
 class Known:
-    """The admin token, and one token per host that may raise alerts and nothing else."""
+    """
+    The admin token; one token per host that may raise alerts and nothing else; one token per host that may
+    drain and restore the backend of its own id and nothing else.
+    """
 
     admin: str
     alert: dict[str, str]
+    hosts: dict[str, str]
 
     def warn(self) -> None:
         """Say whose token is short; it is good all the same."""
-        warn_of_short([(ADMIN, self.admin), *self.alert.items()])
+        warn_of_short([(ADMIN, self.admin), *self.alert.items(), *self.hosts.items()])
 
 
 class Tokens:
     """The tokens in force."""
 
-    def __init__(self, admin_file: Path, alert_file: Path | None) -> None:
+    def __init__(self, admin_file: Path, alert_file: Path | None, hosts_file: Path | None = None) -> None:
         """
         Read the tokens. Raises TokenError if there is no admin token: nobody runs without one. With a bad
-        file of alert tokens users are served all the same, and `mistake` says why no host has its token.
+        file of other tokens users are served all the same, and `mistake` says why no host has its token.
         """
-        self._admin_file, self._alert_file = admin_file, alert_file
+        self._admin_file, self._alert_file, self._hosts_file = admin_file, alert_file, hosts_file
         self.mistake: str | None = None
         self.raw_at_start = self.raw()
         try:
             self._known = self.read()
         except TokenError as error:
-            self._known = Known(read_admin_token(admin_file), {})
+            self._known = Known(read_admin_token(admin_file), {}, {})
             self.mistake = str(error)
         self._known.warn()
 
     def read(self) -> Known:
         """What the files hold now; nothing is in force by it. Raises TokenError."""
-        alert = read_alert_tokens(self._alert_file) if self._alert_file is not None else {}
-        return Known(read_admin_token(self._admin_file), alert)
+        alert = read_tokens_by_name(self._alert_file) if self._alert_file is not None else {}
+        hosts = read_tokens_by_name(self._hosts_file) if self._hosts_file is not None else {}
+        known = Known(read_admin_token(self._admin_file), alert, hosts)
+        if self._hosts_file is not None:
+            check_own(self._hosts_file, known)
+        return known
 
     @property
     def admin(self) -> str:
@@ -73,14 +81,35 @@ class Tokens:
 
     def raw(self) -> tuple[bytes | None, ...]:
         """The bytes of the files, to see that they changed; None for one that cannot be read."""
-        return tuple(read_bytes(path) for path in (self._admin_file, self._alert_file) if path is not None)
+        return tuple(read_bytes(path) for path in self._files() if path is not None)
+
+    def _files(self) -> tuple[Path | None, ...]:
+        return self._admin_file, self._alert_file, self._hosts_file
 
     def holder(self, authorization: str) -> str | None:
-        """`admin`, the host id whose token this is, or None. Every token is compared, in constant time."""
-        scheme, _, token = authorization.partition(" ")
-        if scheme.lower() != "bearer" or not token:
-            return None
-        return whose(token.encode(), [*self._known.alert.items(), (ADMIN, self._known.admin)])
+        """`admin`, the name that may raise alerts whose token this is, or None."""
+        return whose(bearer(authorization), [*self._known.alert.items(), (ADMIN, self._known.admin)])
+
+    def host(self, authorization: str) -> str | None:
+        """The host whose own token this is, or None."""
+        return whose(bearer(authorization), self._known.hosts.items())
+
+
+def bearer(authorization: str) -> bytes:
+    """The token in a header `Authorization`; empty, and so nobody's, if there is none."""
+    scheme, _, token = authorization.partition(" ")
+    return token.encode() if scheme.lower() == "bearer" else b""
+
+
+def check_own(path: Path, known: Known) -> None:
+    """Raise TokenError if a host's token is somebody else's too: it would be taken for him."""
+    taken = {**{token: name for name, token in known.alert.items()}, known.admin: ADMIN}
+    for host, token in known.hosts.items():
+        if token and token in taken:
+            raise TokenError(
+                f"{path}: {host} has the token that {taken[token]} has elsewhere; want one of its own"
+            )
+        taken[token] = host
 
 
 def warn_of_short(known: Iterable[tuple[str, str]]) -> None:
@@ -120,7 +149,7 @@ def read_admin_token(path: Path) -> str:
     return token
 
 
-def read_alert_tokens(path: Path) -> dict[str, str]:
+def read_tokens_by_name(path: Path) -> dict[str, str]:
     """`{host id: token}`. Raises TokenError for a file that holds anything else."""
     try:
         told = json.loads(path.read_bytes())

@@ -21,6 +21,7 @@ ROOT = Path(__file__).parents[3]
 TREE = os.environ.get("SLUICE_TREE", ROOT)
 ADMIN_TOKEN = "admin-token-of-the-tests"
 MONITOR_TOKEN = "monitor-token-of-the-tests"
+HOST_TOKEN = "host-token-of-the-tests-for-{}"
 # Generous: a loaded machine with two cores.
 PATIENCE = 20.0
 
@@ -86,6 +87,10 @@ class Balancer:
         self.systemd = None
         (directory / "admin.token").write_text(ADMIN_TOKEN + "\n")
         (directory / "alert.tokens.json").write_text(json.dumps({"canary-1": MONITOR_TOKEN}))
+        hosts = [backend.name for backends in tracks.values() for backend in backends]
+        (directory / "host.tokens.json").write_text(
+            json.dumps({name: HOST_TOKEN.format(name) for name in hosts})
+        )
         health = {"path": "/health", "interval_seconds": 0.1, "timeout_seconds": 2, "rise": 2, "fall": 2}
         self.config = {
             "workers": workers,
@@ -96,6 +101,7 @@ class Balancer:
             "alert": {
                 "listen": f"127.0.0.1:{self.alert_port}",
                 "tokens_file": str(directory / "alert.tokens.json"),
+                "host_tokens_file": str(directory / "host.tokens.json"),
             },
             "state_dir": str(self.state_dir),
             "access_log": str(self.access_log),
@@ -231,6 +237,11 @@ class Balancer:
         headers = {"Authorization": f"Bearer {token}"} if token else {}
         data = raw if raw is not None else json.dumps(body) if body is not None else None
         return ask(port or self.admin_port, method, path, data, headers, timeout=60)
+
+    def own(self, name, method, path, body=None, **more):
+        """What a host asks at its door, with its own token."""
+        more = {"token": HOST_TOKEN.format(name), "port": self.alert_port} | more
+        return self.admin(method, path, body, **more)
 
     def status(self):
         return self.admin("GET", "/status").json

@@ -176,7 +176,7 @@ def test_a_reload_is_audited_if_it_changed_something(shop):
     assert '"what": "reload"' not in shop.said()
     write_alert(shop, json.dumps({"monitor": OTHER}))
     wait_until(lambda: knock(shop, OTHER) == 200, "it is taken over")
-    assert "other tokens are in force: admin and 1 that may raise alerts" in shop.said()
+    assert "other tokens are in force: admin and 1 that may raise alerts, 2 of hosts" in shop.said()
     assert OTHER not in shop.said()
 
 

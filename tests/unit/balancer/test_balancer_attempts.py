@@ -64,4 +64,4 @@ def test_memory_is_bounded(monkeypatch):
 def test_failures_are_counted_by_door():
     failures = Failures()
     failures.failed("page", "10.0.0.1", 1.0)
-    assert failures.counts == {"api": 0, "alert": 0, "page": 1}
+    assert failures.counts == {"api": 0, "alert": 0, "page": 1, "host": 0}

@@ -24,12 +24,14 @@ def handled(application):
 
 def test_every_handler_is_described_and_nothing_else():
     described = {(method.upper(), path) for path, known in description()["paths"].items() for method in known}
-    assert described == set(handled(admin_application(Anything(), Anything())))
+    admin = set(handled(admin_application(Anything(), Anything())))
+    assert described == admin | {("GET", "/backend/{service}")}
     assert len(described) > 8
 
 
-def test_the_alert_listener_has_nothing_that_the_description_has_not():
-    assert set(handled(alert_application(Anything(), Anything()))) == {("POST", "/alert")}
+def test_the_alert_listener_has_alerts_and_what_a_host_may_with_its_own_backend():
+    of_hosts = {("GET", "/backend/{service}"), ("POST", "/drain"), ("POST", "/restore")}
+    assert set(handled(alert_application(Anything(), Anything()))) == {("POST", "/alert"), *of_hosts}
 
 
 def references(told):
