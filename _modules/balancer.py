@@ -7,19 +7,19 @@ Address and token come from /etc/sluice/balancer.json; the token never leaves th
 """
 
 import contextlib
-import http.client
 import json
 import re
 from pathlib import Path
 
+import sluice_host_door
 import sluice_show
 from salt.exceptions import CommandExecutionError, SaltInvocationError
+from sluice_errors import ReleaseError
 
 __virtualname__ = "balancer"
 
 CONFIG = "/etc/sluice/balancer.json"
-# An order that waits for nothing is carried out within milliseconds.
-ANSWER_SECONDS = 10
+ANSWER_SECONDS = sluice_host_door.ANSWER_SECONDS
 # It only reads a file, but Python has to start first.
 CHECK_SECONDS = 60
 NAME = re.compile(r"[a-z][a-z0-9_-]{0,30}")
@@ -336,29 +336,7 @@ def _settings():
 def _call(method, path, body=None, timeout=ANSWER_SECONDS):
     """One call of the admin API; CommandExecutionError with the balancer's own words if it fails."""
     host, port, token = _settings()
-    headers = {"Authorization": f"Bearer {token}", "Content-Type": "application/json"}
-    connection = http.client.HTTPConnection(host, port, timeout=timeout)
     try:
-        connection.request(method, path, json.dumps(body) if body is not None else None, headers)
-        answer = connection.getresponse()
-        text = answer.read()
-    except (OSError, http.client.HTTPException) as error:
-        raise CommandExecutionError(
-            f"the balancer does not answer at {host}:{port} ({error or type(error).__name__}); "
-            "see `journalctl -u sluice-balancer`"
-        ) from error
-    finally:
-        connection.close()
-    return _told(answer.status, text, f"{host}:{port}")
-
-
-def _told(status, text, where):
-    """What a JSON answer says; CommandExecutionError if that is an error, or not from a balancer."""
-    try:
-        told = json.loads(text)
-        if status == 200 and isinstance(told, dict):
-            return told
-        error, mistakes = told["error"], told.get("mistakes")
-    except (ValueError, KeyError, TypeError, AttributeError):
-        error, mistakes = f"what answers at {where} is no balancer (status {status})", None
-    raise CommandExecutionError(f"{error}" + (": " + "; ".join(mistakes) if mistakes else ""))
+        return sluice_host_door.call((host, port), token, method, path, body, timeout)
+    except ReleaseError as error:
+        raise CommandExecutionError(str(error)) from error

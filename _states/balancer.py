@@ -12,14 +12,19 @@ from pathlib import Path
 import sluice_backend
 import sluice_balancer_config
 import sluice_balancers
-from salt.exceptions import CommandExecutionError, SaltException, SaltInvocationError
-from sluice_errors import ConfigError, RefusedError
+import sluice_host_door
+from salt.exceptions import CommandExecutionError, SaltException
+from sluice_errors import ConfigError, RefusedError, ReleaseError
 
 __virtualname__ = "balancer"
 
 MINE_FUNCTION = "sluice_address"
 # The balancer reads the file by its group; nobody else has to.
 MODE = 0o640
+# The balancers' alert listener, where a host finds its door, and what salt/balancer/host_token.sls writes.
+PORT = 9902
+TOKEN_FILE = "/etc/sluice/balancer-host.token"
+RESTORED = {"old": "drained", "new": "restored"}
 
 
 def __virtual__():
@@ -54,6 +59,10 @@ def configured(name, settings, traffic, group="root", releases=None):
     path = Path(name)
     try:
         backends, unusable = _backends(settings)
+        later = sluice_balancer_config.not_yet(backends, _services_in(path))
+        settings = settings | {
+            "services": {name: told for name, told in settings["services"].items() if name not in later}
+        }
         config = sluice_balancer_config.build(settings, traffic, backends, releases or {})
         new = json.dumps(config, indent=2) + "\n"
         changes = _changes(path, new, config, group)
@@ -61,14 +70,15 @@ def configured(name, settings, traffic, group="root", releases=None):
         return ret | {"result": False, "comment": f"{_said(error)}. {name} is as it was."}
     if unusable:
         ret["warnings"] = unusable
+    said = f"; not served yet, as no host is known: {', '.join(later)}" if later else ""
     if not changes:
-        return ret
+        return ret | {"comment": ret["comment"] + said}
     if __opts__["test"]:
-        return ret | {"result": None, "changes": changes, "comment": f"{name} would be written"}
+        return ret | {"result": None, "changes": changes, "comment": f"{name} would be written{said}"}
     refused = _replace(path, new, group)
     if refused:
         return ret | {"result": False, "comment": f"{refused}. {name} is as it was."}
-    return ret | {"changes": changes, "comment": f"{name} written"}
+    return ret | {"changes": changes, "comment": f"{name} written{said}"}
 
 
 def in_force(name, timeout_seconds=10):
@@ -110,9 +120,12 @@ def _taken(path):
     return None if found == wanted else f"the balancer still works by another file ({str(found)[:12]})"
 
 
-def drained(name, service, backend=None, deadline_seconds=30):
+def drained(
+    name, service, backend=None, deadline_seconds=30, balancers=None, port=PORT, token_file=TOKEN_FILE
+):
     """
-    Have the balancer on this machine send no request to a backend, and none in flight there.
+    Have the balancer on this machine, or those elsewhere, send no request to a backend, and none in flight
+    there.
 
     .. code-block:: yaml
 
@@ -120,15 +133,25 @@ def drained(name, service, backend=None, deadline_seconds=30):
           balancer.drained:
             - name: itrust-3
             - service: itrust
+            - balancers: {{ salt["mine.get"]("N@balancer", "sluice_address", "compound") | json }}
 
     name (str)
         The backend, if `backend` does not say.
     service (str)
         The service it belongs to.
     backend (str)
-        Which backend. Default: the name.
+        Which backend. Default: the name. With `balancers` it has to be this host.
     deadline_seconds (float)
-        Requests still in flight after this are cut off, 0-3600; the comment says how many. Default 30.
+        Requests still in flight after this are cut off, 0-3600, at each balancer; the comment says how many.
+        Default 30.
+    balancers (dict)
+        On a host that is no balancer: all balancers, id to address, or to what the mine has of it. It is
+        drained at every one of them or, if one refuses or does not answer, at none. Default: the balancer on
+        this machine.
+    port (int)
+        Of their alert listener. Default 9902.
+    token_file (str)
+        What balancer.host_token wrote. Default /etc/sluice/balancer-host.token.
 
     Fails, with everything as it was, if the service would be left with fewer backends than its
     `min_available`.
@@ -136,28 +159,39 @@ def drained(name, service, backend=None, deadline_seconds=30):
     backend = backend or name
     ret = {"name": name, "changes": {}, "result": True, "comment": f"{backend} is drained"}
     try:
-        found = _seen(service, backend)
-        if found.is_drained:
+        found = [(door, door.seen()) for door in _doors(service, backend, balancers, port, token_file)]
+        left = [(door, one) for door, one in found if not one.is_drained]
+        if not left:
             return ret
         # A drain that somebody else ordered is waited for, and no change of this state.
-        if found.state != "drained":
-            ret["changes"] = {backend: {"old": found.state, "new": "drained"}}
+        ret["changes"] = {
+            door.id or backend: {"old": one.state, "new": "drained"}
+            for door, one in left
+            if one.state != "drained"
+        }
         if __opts__["test"]:
-            return ret | _planned_drain(found, ret["changes"])
-        cut = __salt__["balancer.drain"](service, backend, deadline_seconds)["cut"]
-        left = _seen(service, backend)
-    except (CommandExecutionError, SaltInvocationError) as error:
+            return ret | _planned_drain(left, ret["changes"])
+        cut = sluice_host_door.drain_all(left, deadline_seconds)
+        found = [(door, door.seen()) for door, _ in found]
+    except ReleaseError as error:
         return ret | {"result": False, "changes": {}, "comment": str(error)}
-    if not left.is_drained:
-        said = f"{backend} is {left.state}, {left.in_flight} in flight (want drained, 0)"
-        return ret | {"result": False, "changes": {}, "comment": said}
+    said = [
+        f"{_at(door)}{backend} is {one.state}, {one.in_flight} in flight (want drained, 0)"
+        for door, one in found
+        if not one.is_drained
+    ]
+    if said:
+        return ret | {"result": False, "changes": {}, "comment": "; ".join(said)}
     return ret | {"comment": f"{backend} is drained; requests cut off at the deadline: {cut}"}
 
 
-def in_service(name, service, backend=None, timeout_seconds=60):
+def in_service(
+    name, service, backend=None, timeout_seconds=60, balancers=None, port=PORT, token_file=TOKEN_FILE
+):
     """
-    Have the balancer on this machine send requests to a backend, and wait until it does: restored if it was
-    drained, up, and in a track that has a share. A track whose declared weight is 0 has none to wait for.
+    Have the balancer on this machine, or all of those elsewhere, send requests to a backend, and wait until
+    they do: restored if it was drained, up, and in a track that has a share. A track whose declared weight is
+    0 has none to wait for.
 
     .. code-block:: yaml
 
@@ -165,15 +199,18 @@ def in_service(name, service, backend=None, timeout_seconds=60):
           balancer.in_service:
             - name: itrust-3
             - service: itrust
+            - balancers: {{ salt["mine.get"]("N@balancer", "sluice_address", "compound") | json }}
 
     name (str)
         The backend, if `backend` does not say.
     service (str)
         The service it belongs to.
     backend (str)
-        Which backend. Default: the name.
+        Which backend. Default: the name. With `balancers` it has to be this host.
     timeout_seconds (float)
         How long to wait until it gets traffic. Default 60.
+    balancers (dict), port (int), token_file (str)
+        As for `balancer.drained`. One that does not answer is asked again until the time is over.
 
     A backend that gets none in time fails the state; it stays restored, and gets traffic as soon as it is
     well.
@@ -182,57 +219,103 @@ def in_service(name, service, backend=None, timeout_seconds=60):
     ret = {"name": name, "changes": {}, "result": True, "comment": f"{backend} is in service"}
     deadline = time.monotonic() + timeout_seconds
     try:
-        found = _seen(service, backend)
+        doors = _doors(service, backend, balancers, port, token_file)
         if __opts__["test"]:
-            return ret | _planned_service(found)
-        if found.state == "drained":
-            __salt__["balancer.restore"](service, backend)
-            ret["changes"] = _restored(backend)
-    except CommandExecutionError as error:
+            return ret | _planned_service([(door, door.seen()) for door in doors])
+        pending = list(doors)
+        while said := [
+            why for door in doors if (why := _put_back(door, pending, ret["changes"])) is not None
+        ]:
+            if time.monotonic() > deadline:
+                return ret | {"result": False, "comment": f"after {timeout_seconds} s: {'; '.join(said)}"}
+            time.sleep(0.1)
+    except ReleaseError as error:
         return ret | {"result": False, "comment": str(error)}
-    while (said := _without_traffic(service, backend)) is not None:
-        if time.monotonic() > deadline:
-            return ret | {"result": False, "comment": f"after {timeout_seconds} s: {said}"}
-        time.sleep(0.1)
     return ret
 
 
-def _seen(service, backend):
-    """The backend as the balancer has it; CommandExecutionError if it has none such, or does not answer."""
+class _Here:
+    """A backend at the balancer on this machine; a door as sluice_host_door has them elsewhere."""
+
+    id = ""
+
+    def __init__(self, service, backend):
+        self._names = (service, backend)
+
+    def seen(self):
+        return sluice_backend.find(_ordered("balancer.status"), *self._names)
+
+    def drain(self, deadline_seconds):
+        return _ordered("balancer.drain", *self._names, deadline_seconds)["cut"]
+
+    def restore(self):
+        _ordered("balancer.restore", *self._names)
+
+
+def _ordered(function, *arguments):
+    """A function of the execution module; ReleaseError with its words if it fails."""
     try:
-        return sluice_backend.find(__salt__["balancer.status"](), service, backend)
-    except RefusedError as error:
-        raise CommandExecutionError(str(error)) from error
+        return __salt__[function](*arguments)
+    except SaltException as error:
+        raise ReleaseError(str(error)) from error
 
 
-def _planned_drain(found, changes):
+def _doors(service, backend, balancers, port, token_file):
+    """Where the backend is drained and restored; RefusedError if that cannot be known."""
+    if balancers is None:
+        return [_Here(service, backend)]
+    return sluice_host_door.doors(balancers, port, token_file, service, backend)
+
+
+def _at(door):
+    return f"{door.id}: " if door.id else ""
+
+
+def _planned_drain(left, changes):
     """What `drained` would come to."""
-    said = found.not_spared()
+    said = [
+        f"{_at(door)}{one.id} would not be drained: {why}"
+        for door, one in left
+        if (why := one.not_spared()) is not None
+    ]
     if said:
-        return {"result": False, "changes": {}, "comment": f"{found.id} would not be drained: {said}"}
+        return {"result": False, "changes": {}, "comment": "; ".join(said)}
+    one = left[0][1]
     if not changes:
-        return {"comment": f"{found.id} is drained; {found.in_flight} in flight would be waited for"}
-    return {"result": None, "comment": f"{found.id} would be drained"}
+        flying = sum(one.in_flight for _, one in left)
+        return {"comment": f"{one.id} is drained; {flying} in flight would be waited for"}
+    return {"result": None, "comment": f"{one.id} would be drained"}
 
 
 def _planned_service(found):
     """What `in_service` would come to, as far as it can be told before."""
-    if found.state == "drained":
-        return {"result": None, "changes": _restored(found.id), "comment": f"{found.id} would be restored"}
-    said = found.without_traffic()
-    return {"comment": f"{said}; it would be waited for"} if said else {}
+    changes = {door.id or one.id: RESTORED for door, one in found if one.state == "drained"}
+    if changes:
+        return {"result": None, "changes": changes, "comment": f"{found[0][1].id} would be restored"}
+    said = [f"{_at(door)}{why}" for door, one in found if (why := one.without_traffic()) is not None]
+    return {"comment": f"{'; '.join(said)}; it would be waited for"} if said else {}
 
 
-def _restored(backend):
-    return {backend: {"old": "drained", "new": "restored"}}
+def _put_back(door, pending, changes):
+    """
+    Restore a backend that is drained, once, and note that; why it gets no traffic, None if it does.
 
-
-def _without_traffic(service, backend):
-    """Why a backend gets no traffic, or cannot be told to; None if it does."""
+    `pending` are the doors where it has not been seen yet. ReleaseError where waiting is of no use.
+    """
     try:
-        return _seen(service, backend).without_traffic()
-    except CommandExecutionError as error:
+        found = door.seen()
+        if door in pending:
+            if found.state == "drained":
+                door.restore()
+                changes[door.id or found.id] = RESTORED
+                found = door.seen()
+            pending.remove(door)
+    except ReleaseError as error:
+        if door in pending and (not door.id or isinstance(error, RefusedError)):
+            raise
         return str(error)
+    said = found.without_traffic()
+    return said and _at(door) + said
 
 
 def _backends(settings):
@@ -295,11 +378,7 @@ def _changes(path, new, config, group):
 
 def _difference(old, config):
     """Per service the old and new weights and tracks."""
-    try:
-        before = json.loads(old or b"{}").get("services", {})
-        before = before if isinstance(before, dict) else {}
-    except (ValueError, AttributeError):
-        before = {}
+    before = _services_of(old)
     after = config["services"]
     changed = {
         name: {"old": before.get(name), "new": after.get(name)}
@@ -307,6 +386,19 @@ def _difference(old, config):
         if before.get(name) != after.get(name)
     }
     return changed or {"settings": "changed"}
+
+
+def _services_of(raw):
+    """The services of a file as they stand there; none for whatever else it is."""
+    try:
+        found = json.loads(raw or b"{}").get("services", {})
+        return found if isinstance(found, dict) else {}
+    except (ValueError, AttributeError):
+        return {}
+
+
+def _services_in(path):
+    return _services_of(path.read_bytes() if path.exists() else None)
 
 
 def _replace(path, text, group):

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from sluice_errors import RefusedError
+from sluice_errors import RefusedError, ReleaseError
 
 
 @dataclass(frozen=True)
@@ -56,6 +56,20 @@ def find(status: Mapping[str, Any], service: str, backend: str) -> Backend:
             return _backend(backend, name, track, services[service]["alert"])
     known = [one for track in tracks.values() for one in track["backends"]]
     raise RefusedError(f"unknown backend {backend} of {service}; known: {_names(known)}")
+
+
+def own(told: Mapping[str, Any], where: str) -> Backend:
+    """A host's own backend, as the hosts' door of a balancer tells of it; ReleaseError if it does not."""
+    try:
+        names = ("track", "state", "in_flight", "health", "up", "min_available", "alert")
+        return Backend(
+            id=told["backend"],
+            declared=told["weight_declared"],
+            effective=told["weight_effective"],
+            **{name: told[name] for name in names},
+        )
+    except KeyError as error:
+        raise ReleaseError(f"{where} tells no {error} of the backend; is it another version?") from error
 
 
 def _backend(name: str, track: str, told: Mapping[str, Any], alert: Mapping[str, str] | None) -> Backend:

@@ -65,7 +65,11 @@ def build(
     config = {
         "workers": settings["workers"],
         "admin": _admin(settings),
-        "alert": {"listen": settings["alert_listen"], "tokens_file": settings["alert_tokens_file"]},
+        "alert": {
+            "listen": settings["alert_listen"],
+            "tokens_file": settings["alert_tokens_file"],
+            "host_tokens_file": settings["host_tokens_file"],
+        },
         "state_dir": settings["state_dir"],
         "access_log": settings["access_log"],
         "services": {
@@ -79,6 +83,17 @@ def build(
     if settings.get("redis"):
         config["redis"] = redis(settings["redis"], settings["redis_password_file"])
     return config
+
+
+def not_yet(backends: Mapping[str, Mapping[str, Addresses]], served: Iterable[str]) -> list[str]:
+    """
+    The services of which no stable host is known yet: they are left out, so that the others are served.
+
+    None of those that are `served`, which the mine may only have forgotten; and none if there would be no
+    service at all, which is a mistake.
+    """
+    empty = sorted(name for name, tracks in backends.items() if not tracks.get("stable"))
+    return [name for name in empty if name not in served] if len(empty) < len(backends) else []
 
 
 def redis(told: object, password_file: str) -> dict[str, Any]:

@@ -50,3 +50,6 @@ base:
     - redis
     - secrets.flags
     - secrets.redis_reader
+  itrust:
+    - match: nodegroup
+    - secrets.host_token

@@ -3,3 +3,5 @@ traffic:
   checkbox:
     stable: 70
     canary: 30
+  itrust:
+    stable: 100

@@ -13,6 +13,7 @@
 {%- set settings = dict(balancer, redis=redis) %}
 {%- do settings.pop("admin_token") %}
 {%- do settings.pop("alert_tokens") %}
+{%- do settings.pop("host_tokens") %}
 {%- do settings.pop("affinity_secret") %}
 {#- Certificates and keys of pillar become files, and the balancer's file names these. #}
 {%- set services = dict(balancer.services) if balancer.services is mapping else {} %}
@@ -25,7 +26,8 @@
 
 {%- set secrets = {"balancer:admin_token": balancer.admin_token} %}
 {%- for host, token in balancer.alert_tokens | dictsort %}{% do secrets.update({"balancer:alert_tokens:" ~ host: token}) %}{% endfor %}
-{%- set files = [("admin-token", balancer.admin_token_file, balancer.admin_token), ("alert-tokens", balancer.alert_tokens_file, balancer.alert_tokens | json)] %}
+{%- for host, token in balancer.host_tokens | dictsort %}{% do secrets.update({"balancer:host_tokens:" ~ host: token}) %}{% endfor %}
+{%- set files = [("admin-token", balancer.admin_token_file, balancer.admin_token), ("alert-tokens", balancer.alert_tokens_file, balancer.alert_tokens | json), ("host-tokens", balancer.host_tokens_file, balancer.host_tokens | json)] %}
 {%- if redis %}
 {%- do secrets.update({"redis:users:balancer:password": redis_password}) %}
 {%- do files.append(("redis-password", balancer.redis_password_file, redis_password)) %}

@@ -20,6 +20,7 @@ SETTINGS = {
     "admin_token_file": "/etc/sluice/admin.token",
     "alert_listen": "127.0.0.1:9902",
     "alert_tokens_file": "/etc/sluice/alert.tokens.json",
+    "host_tokens_file": "/etc/sluice/host.tokens.json",
     "state_dir": "/var/lib/sluice/balancer",
     "access_log": "/var/log/sluice/access.log",
     "backend_network": "10.57.0.0/24",
@@ -356,6 +357,28 @@ def test_no_stable_address_is_refused_with_the_next_step(configure, mined):
     assert ret["result"] is False
     assert "checkbox: no address is known of any stable host (N@checkbox_stable)" in ret["comment"]
     assert "mine.update" in ret["comment"]
+
+
+def test_a_service_whose_hosts_are_not_there_yet_keeps_no_other_from_being_served(configure, mined, path):
+    mined["N@itrust"] = {}
+    itrust = {"listen": "0.0.0.0:8080", "backend_port": 8080, "tracks": {"stable": "N@itrust"}}
+    traffic = {"checkbox": GOOD, "itrust": {"stable": 100}}
+    services = {"checkbox": SERVICE, "itrust": itrust}
+    for comment in (f"{path} written", "the file is as pillar and mine say"):
+        ret = configure(services=services, traffic=traffic)
+        assert (ret["result"], ret.get("warnings")) == (True, None)
+        assert ret["comment"] == f"{comment}; not served yet, as no host is known: itrust"
+        assert set(json.loads(path.read_text())["services"]) == {"checkbox"}
+    mined["N@itrust"] = {"itrust-1": ["10.57.0.41"]}
+    assert configure(services=services, traffic=traffic)["comment"] == f"{path} written"
+    told = json.loads(path.read_text())["services"]["itrust"]
+    assert told["tracks"] == {"stable": {"itrust-1": "10.57.0.41:8080"}}
+    assert told["min_available"] == {"stable": 1}
+    # Now it is served, and a mine that forgot its hosts ends that for nobody.
+    mined["N@itrust"] = {}
+    ret = configure(services=services, traffic=traffic)
+    assert ret["result"] is False
+    assert "itrust: no address is known of any stable host (N@itrust)" in ret["comment"]
 
 
 def test_a_canary_without_address_gets_no_traffic_and_a_warning(configure, mined, path):

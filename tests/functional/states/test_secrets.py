@@ -35,6 +35,7 @@ EMPTY = {
         "balancer:admin_token",
         "balancer:alert_tokens:canary-1",
         "balancer:alert_tokens:master",
+        *(f"balancer:host_tokens:itrust-{number}" for number in range(1, 6)),
         "redis:users:balancer:password",
     ],
     "redis-1": [f"redis:users:{name}:password" for name in REDIS_USERS],
@@ -98,7 +99,7 @@ def file_states(one):
     ("minion_id", "files"),
     [
         ("master", {"release.json"}),
-        ("lb-1", {"admin.token", "redis.password", "alert.tokens.json"}),
+        ("lb-1", {"admin.token", "redis.password", "alert.tokens.json", "host.tokens.json"}),
         ("redis-1", set()),
         ("redis-2", set()),
         ("git-1", set()),

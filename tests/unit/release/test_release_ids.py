@@ -77,6 +77,7 @@ def built(affinity, releases):
         "admin_token_file": "/a",
         "alert_listen": "127.0.0.1:2",
         "alert_tokens_file": "/b",
+        "host_tokens_file": "/h",
         "affinity_secret_file": "/etc/sluice/affinity.secret",
         "state_dir": "/c",
         "access_log": "/d",
