@@ -172,7 +172,8 @@ def build_image(target: Path, wanted: Layers) -> None:
         # Debian's journal outlives a restart; the lab can show it of a machine that is down.
         files.write(target / "etc/systemd/journald.conf.d/lab.conf", "[Journal]\nSystemMaxUse=100M\n")
         # A lab's disks need not outlive a power cut: packages install in a third of the time.
-        files.write(target / "etc/dpkg/dpkg.cfg.d/lab", "force-unsafe-io\n")
+        # What a machine inherits may stand where a package has a settings file of its own: it stays.
+        files.write(target / "etc/dpkg/dpkg.cfg.d/lab", "force-unsafe-io\nforce-confold\n")
         # Java makes a bundle of its own from what is linked here: this computer's authorities too.
         inside(target, "update-ca-certificates >/dev/null")
         inside(target, "apt-get -qq update")

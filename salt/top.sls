@@ -21,3 +21,7 @@ base:
   flags:
     - match: nodegroup
     - flags
+  itrust:
+    - match: nodegroup
+    - balancer.host_token
+    - itrust

@@ -52,4 +52,6 @@ base:
     - secrets.redis_reader
   itrust:
     - match: nodegroup
+    - itrust
+    - secrets.itrust
     - secrets.host_token

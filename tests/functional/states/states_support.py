@@ -5,7 +5,20 @@ from pathlib import Path
 import yaml
 
 REPO = Path(__file__).resolve().parents[3]
-FLEET = ("master", "lb-1", "redis-1", "git-1", "redis-2", "redis-3", "checkbox-1", "checkbox-2", "canary-1")
+FLEET = (
+    "master",
+    "lb-1",
+    "redis-1",
+    "git-1",
+    "redis-2",
+    "redis-3",
+    "checkbox-1",
+    "checkbox-2",
+    "canary-1",
+    "jenkins-1",
+    "itrust-1",
+    "itrust-2",
+)
 NODEGROUPS = yaml.safe_load((REPO / "conf/master.d/nodegroups.conf").read_text())["nodegroups"]
 # What a Debian 12 machine says of itself, as far as the states ask.
 GRAINS = {

@@ -22,6 +22,9 @@ ROLES = {
     "checkbox-1": {"minion", "mongodb", "checkbox", "flags"},
     "checkbox-2": {"minion", "checkbox", "flags"},
     "canary-1": {"minion", "checkbox", "flags"},
+    "jenkins-1": {"minion"},
+    "itrust-1": {"minion", "balancer.host_token", "itrust"},
+    "itrust-2": {"minion", "balancer.host_token", "itrust"},
 }
 
 
