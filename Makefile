@@ -8,7 +8,7 @@ BIN := $(VENV)/bin
 export PYTHONDONTWRITEBYTECODE := 1
 
 .PHONY: help deps venv lint test test-fast test-compiled build-ext demo demo-flags demo-rolling lab-up lab-down lab-status lab-ssh lab-exec \
-  lab-logs clean bench bench-quick bench-idle bench-flags bench-deps promtool soak
+  lab-logs clean bench bench-quick bench-idle bench-flags bench-rolling bench-deps promtool soak
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -93,6 +93,9 @@ bench-quick: bench-deps  ## the same, the small keep-alive case only (a minute)
 
 bench-flags: bench-deps  ## measure flags beside flagd, GrowthBook, Unleash and fast-feature (some minutes)
 	@$(BIN)/python -m bench.flags
+
+bench-rolling: venv  ## measure a roll of five hosts beside Ansible and a bare batch, in a lab (root; half an hour)
+	@$(BIN)/python -m bench.rolling
 
 promtool:  ## build Prometheus' checker of metrics into the cache, for the tests (needs Go; some minutes)
 	@command -v go >/dev/null || { echo "needs Go: https://go.dev/dl/" >&2; exit 1; }

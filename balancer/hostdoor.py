@@ -40,7 +40,8 @@ class OfHost(Api):
 
     def not_found(self) -> NoReturn:
         """The same for a service that is not there and for one of others."""
-        raise HTTPError(404, reason=f"there is no such service with a backend {self.who}")
+        why = f"there is no such service with a backend {self.who}; is its address mined?"
+        raise HTTPError(404, reason=why)
 
 
 class OwnBackend(OfHost):

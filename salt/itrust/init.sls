@@ -7,6 +7,9 @@
 
 include:
   - tomcat
+{%- if itrust.balanced %}
+  - balancer.host_token
+{%- endif %}
 {{ required("itrust", {"itrust:db:password": itrust.db.password, "itrust:db:host": itrust.db.host}) }}
 
 {%- if not version %}
@@ -62,6 +65,9 @@ itrust-application:
     - on_failure: {{ itrust.on_failure }}
     - require:
       - artifact: itrust-unpacked
+{%- if itrust.balanced %}
+      - file: balancer-host-token
+{%- endif %}
       - file: tomcat-database-driver
       - file: tomcat-no-applications
 

@@ -142,7 +142,7 @@ def test_a_service_of_others_is_answered_as_one_that_is_not_there(shop):
         ]
         assert [answer.status for answer in answers] == [404] * 3
         said |= {answer.json["error"] for answer in answers}
-    assert said == {"there is no such service with a backend stable-1"}
+    assert said == {"there is no such service with a backend stable-1; is its address mined?"}
 
 
 def test_a_host_cannot_force(calm):

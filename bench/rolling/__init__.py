@@ -1,0 +1,1 @@
+"""A roll of five hosts beside Ansible's `serial: 1` and a bare batch of Salt."""
