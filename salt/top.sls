@@ -23,5 +23,4 @@ base:
     - flags
   itrust:
     - match: nodegroup
-    - balancer.host_token
     - itrust

@@ -173,3 +173,28 @@ def test_dead_database_is_a_503_of_the_login_page_and_mends_by_itself(hosts, dat
         database.start()
     wait_until(lambda: healthy(hosts[0]), "health again", 30)
     assert LOGIN_FORM in asyncio.run(Browser("127.0.0.1", hosts[0].port).get("/iTrust/login.jsp"))
+
+
+def test_requests_of_one_session_on_both_hosts_at_once_log_nobody_out(hosts):
+    """As browsers do that fetch several things at once, and a balancer that binds nobody to a host."""
+    user = log_in(hosts[0].port)
+    # Of a cookie of their own each, so that a session which one loses is not what the others go on with.
+    browsers = [
+        ByHand("127.0.0.1", hosts[number % 2].port, cookies=dict(user.cookies)) for number in range(4)
+    ]
+
+    async def at_once():
+        return await asyncio.gather(*(one.read(HOME) for one in browsers))
+
+    for _ in range(50):
+        assert all(LOGGED_IN in page for page in asyncio.run(at_once()))
+    assert all(one.cookies == user.cookies for one in browsers)
+
+
+def test_the_session_is_the_same_on_the_other_host_with_the_next_request(hosts):
+    user = log_in(hosts[0].port)
+    kept = dict(user.cookies)
+    for number in range(50):
+        user.port = hosts[number % 2].port
+        assert LOGGED_IN in asyncio.run(user.read(HOME))
+    assert user.cookies == kept

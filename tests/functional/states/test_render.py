@@ -23,8 +23,8 @@ ROLES = {
     "checkbox-2": {"minion", "checkbox", "flags"},
     "canary-1": {"minion", "checkbox", "flags"},
     "jenkins-1": {"minion"},
-    "itrust-1": {"minion", "balancer.host_token", "itrust"},
-    "itrust-2": {"minion", "balancer.host_token", "itrust"},
+    "itrust-1": {"minion", "itrust"},
+    "itrust-2": {"minion", "itrust"},
 }
 
 
