@@ -8,7 +8,7 @@ import http.client
 import json
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -43,7 +43,7 @@ class HostDoor:
     id: str
     address: str
     port: int
-    token: str
+    token: str = field(repr=False)
     service: str
     backend: str
 
