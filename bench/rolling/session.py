@@ -84,7 +84,7 @@ class Session:
 
     def _bare(self) -> None:
         apply = ["-N", "itrust", "state.apply", "itrust", f"pillar={BARE}"]
-        self._salt("salt-run", "release.pin", "itrust", self.versions[0], "reason=the benchmark")
+        self._salt("salt-run", "release.pin", "itrust", self.versions[0], "the benchmark")
         try:
             self._roll("bare", lambda: self._salt("salt", "-b", "1", *apply), self.versions[0])
         finally:

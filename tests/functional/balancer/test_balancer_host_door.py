@@ -285,6 +285,29 @@ def test_a_host_may_not_have_the_balancer_wait_for_it_without_end(shop):
     assert shop.own("stable-1", "POST", "/drain", order).status == 200
 
 
+def test_a_service_with_stable_alone_whose_hosts_are_all_down_makes_no_noise_and_they_may_drain(
+    backend, balancer
+):
+    hosts = [backend("stable-1"), backend("stable-2")]
+    for one in hosts:
+        one.healthy = False
+    shop = balancer(start=False, tracks={"stable": hosts}, weights={"stable": 100})
+    del shop.shop["tracks"]["canary"]
+    shop.shop["min_available"] = {"stable": "60%"}
+    shop.write()
+    shop.start().wait_for_backends("down")
+    for one in hosts:
+        asked = len(one.seen)
+        wait_until(lambda one=one, asked=asked: len(one.seen) > asked + 10, "more checks")
+    assert shop.said().count("is down") <= len(hosts)
+    assert shop.get().status == 503
+    for one in hosts:
+        own = {"service": "shop", "backend": one.name}
+        assert shop.own(one.name, "GET", "/backend/shop").json["min_available"] == 2
+        assert shop.own(one.name, "POST", "/drain", own).status == 200
+        assert shop.own(one.name, "POST", "/restore", own).status == 200
+
+
 # Its file.
 
 
