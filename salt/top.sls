@@ -21,6 +21,9 @@ base:
   flags:
     - match: nodegroup
     - flags
+  mariadb:
+    - match: nodegroup
+    - mariadb
   itrust:
     - match: nodegroup
     - itrust

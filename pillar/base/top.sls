@@ -50,6 +50,9 @@ base:
     - redis
     - secrets.flags
     - secrets.redis_reader
+  mariadb:
+    - match: nodegroup
+    - secrets.mariadb
   itrust:
     - match: nodegroup
     - itrust

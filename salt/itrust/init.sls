@@ -1,5 +1,5 @@
 # iTrust: an artifact fetched and made ready beside what runs, then the host updated with its server and settings.
-{%- from "itrust/map.jinja" import itrust, release, balancers with context %}
+{%- from "itrust/map.jinja" import itrust, release, balancers, fit with context %}
 {%- from "tomcat/map.jinja" import tomcat, server_files with context %}
 {%- from "secrets.jinja" import required %}
 {%- set home = "/srv/itrust" %}
@@ -10,7 +10,12 @@ include:
 {%- if itrust.balanced %}
   - balancer.host_token
 {%- endif %}
-{{ required("itrust", {"itrust:db:password": itrust.db.password, "itrust:db:host": itrust.db.host}) }}
+{%- if fit %}
+  - itrust.schema
+{%- endif %}
+{%- set secrets = {"itrust:db:password": itrust.db.password, "itrust:db:host": itrust.db.host} %}
+{%- if itrust.db.schema_user %}{% do secrets.update({"itrust:db:schema_password": itrust.db.schema_password}) %}{% endif %}
+{{ required("itrust", secrets) }}
 
 {%- if not version %}
 itrust-version:

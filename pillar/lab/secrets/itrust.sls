@@ -2,3 +2,4 @@
 itrust:
   db:
     password: lab-fake-mariadb-itrust
+    schema_password: lab-fake-mariadb-itrust-schema

@@ -4,3 +4,4 @@
 itrust:
   db:
     password: ''
+    schema_password: ''

@@ -23,7 +23,7 @@ ROLES = {
     "checkbox-2": {"minion", "checkbox", "flags"},
     "canary-1": {"minion", "checkbox", "flags"},
     "jenkins-1": {"minion"},
-    "itrust-1": {"minion", "itrust"},
+    "itrust-1": {"minion", "mariadb", "itrust"},
     "itrust-2": {"minion", "itrust"},
 }
 

@@ -40,6 +40,7 @@ EMPTY = {
     ],
     "redis-1": [f"redis:users:{name}:password" for name in REDIS_USERS],
     "checkbox-1": ["mongodb:users:checkbox:password"],
+    "itrust-1": ["mariadb:users:itrust:password", "mariadb:users:itrust_schema:password"],
     "flags": ["flags:tokens:checkbox", "redis:users:reader:password"],
     "checkbox-2": [
         "checkbox:env:MAIL_PASSWORD",

@@ -1,0 +1,10 @@
+#!jinja|yaml|gpg
+# EXAMPLE with no secrets in it: every '' is refused until you put your own there, encrypted for the master's
+# key (docs/reference/pillar.md tells how):  printf %s 'the secret' | gpg --armor --encrypt -r sluice-master
+# The same as in itrust:db of the application's hosts.
+mariadb:
+  users:
+    itrust:
+      password: ''
+    itrust_schema:
+      password: ''
