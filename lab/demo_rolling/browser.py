@@ -12,6 +12,9 @@ from lab import load
 MAX_REDIRECTS = 6
 # Both lead to a GET of another page: the application says 302, Tomcat after a log-in 303.
 REDIRECTS = (302, 303)
+# Nobody types a password faster. Tomcat stores the session of a page that it forwarded to only after it has
+# sent it: who posts the form in the same moment, to another host, may meet one that knows no session.
+TYPING_SECONDS = 1.0
 USER, PASSWORD = "9000000001", "pw"
 HOME = "/iTrust/auth/hcp/home.jsp"
 NOTES = "/iTrust/auth/notes.jsp"
@@ -34,6 +37,7 @@ class Browser:
     host: str
     port: int
     answer_seconds: float = load.ANSWER_SECONDS
+    typing_seconds: float = TYPING_SECONDS
     cookies: dict[str, str] = field(default_factory=dict)
 
     async def get(self, path: str) -> bytes:
@@ -55,6 +59,7 @@ class Browser:
         self.cookies.clear()
         if LOGIN_FORM not in await self.get("/iTrust/auth/forwardUser.jsp"):
             raise BadAnswerError("no log-in form")
+        await asyncio.sleep(self.typing_seconds)
         found = await self.post("/iTrust/login.jsp", j_username=USER, j_password=PASSWORD)
         if LOGGED_IN not in found:
             raise BadAnswerError("not logged in after the log-in form")

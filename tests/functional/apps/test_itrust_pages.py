@@ -97,7 +97,7 @@ class ByHand(Browser):
 
 
 def log_in(port):
-    browser = ByHand("127.0.0.1", port)
+    browser = ByHand("127.0.0.1", port, typing_seconds=0.0)
     asyncio.run(browser.log_in())
     return browser
 

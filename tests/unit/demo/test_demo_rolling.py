@@ -96,7 +96,7 @@ def users(server):
 
 
 def browser(server):
-    one = Browser("127.0.0.1", server.server_port)
+    one = Browser("127.0.0.1", server.server_port, typing_seconds=0.0)
     asyncio.run(one.log_in())
     return one
 
