@@ -7,6 +7,7 @@ The schema of an application's database on a MariaDB server, from any of the app
 import contextlib
 from pathlib import Path
 
+import sluice_sql
 import sluice_sql_schema
 from sluice_errors import ReleaseError
 from sluice_sql import Server
@@ -59,7 +60,9 @@ def applied(name, source, host, user, password, port=3306, backups=BACKUPS, keep
         brought = sluice_sql_schema.scripts(Path(source))
         if not brought:
             return ret | {"comment": f"the application brings no schema ({source} is not there)"}
-        server = Server(host=host, port=int(port), user=user, password=_secret(password))
+        server = Server(
+            host=host, port=int(port), user=user, password=sluice_sql.secret(__pillar__, password)
+        )
         found = sluice_sql_schema.look(server, name)
         todo = sluice_sql_schema.outstanding(found, brought)
         if not todo:
@@ -80,13 +83,3 @@ def applied(name, source, host, user, password, port=3306, backups=BACKUPS, keep
     if ret["changes"]:
         ret["comment"] = f"the schema of {name} was changed"
     return ret
-
-
-def _secret(key):
-    """A value of pillar, which pillar.get would mask."""
-    value = __pillar__
-    for part in key.split(":"):
-        value = value.get(part) if isinstance(value, dict) else None
-    if not value or not isinstance(value, str):
-        raise ReleaseError(f"pillar {key} is empty; put the password there")
-    return value

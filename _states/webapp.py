@@ -10,11 +10,13 @@ import shutil
 import tempfile
 from pathlib import Path
 
+import sluice_sql
 import sluice_webapp
 import sluice_webapp_files
 import sluice_webapp_health
 from salt.exceptions import CommandExecutionError
 from sluice_errors import ConfigError, ReleaseError
+from sluice_sql import Server
 from sluice_webapp_files import WantedFile
 from sluice_webapp_health import Health
 from sluice_webapp_update import Update, Wanted
@@ -36,6 +38,7 @@ def running(
     packages=None,
     clear=(),
     balancers=None,
+    database=None,
     drain_seconds=30,
     on_failure="revert",
 ):
@@ -86,6 +89,10 @@ def running(
     balancers (dict)
         Balancer to address, all of which send requests here. `{}` is an error while the application runs:
         they are not known. Default: the host stands behind no balancer and is not drained.
+    database (dict)
+        `name`, `host`, `port`, `user`, and `password`: the key of pillar that holds it. Before the drain this
+        user must be able to log in there, and the server must take writes: else users would lose their
+        sessions with the restart. Default none.
     drain_seconds (float)
         What is still in flight after this is cut off. Default 30.
     on_failure (str)
@@ -102,7 +109,9 @@ def running(
         wanted_files = [_rendered(**one) for one in files]
         found = _found(home, wanted_files, unit, packages or {})
         changes = sluice_webapp.changes(found, release)
-        machine = _Machine(name, unit, _health(health), packages or {}, clear, balancers, drain_seconds)
+        machine = _Machine(
+            name, unit, _health(health), packages or {}, clear, balancers, drain_seconds, database
+        )
         if __opts__["test"] or not changes:
             return ret | _told(changes, found, release, machine)
         wanted = Wanted(__grains__["id"], name, home, release, wanted_files, on_failure == "revert")
@@ -120,9 +129,9 @@ def _told(changes, found, release, machine):
     """The outcome of a run that does nothing: in test mode, or because nothing is to be done."""
     if changes:
         if found.active and sluice_webapp.must_restart(found, release):
-            refused = machine.would_not_drain()
+            refused = machine.would_refuse()
             if refused:
-                return {"result": False, "comment": f"it would be updated, but cannot be drained: {refused}"}
+                return {"result": False, "comment": f"it would be updated, but {refused}"}
         return {"result": None, "changes": changes, "comment": "the host would be updated"}
     if __opts__["test"]:
         return {"comment": f"{sluice_webapp.version_of(release)} runs"}
@@ -187,25 +196,31 @@ def _rendered(name, source, mode="0644", user="root", group="root", context=None
 class _Machine:
     """This host, for an update."""
 
-    def __init__(self, service, unit, health, packages, clear, balancers, drain_seconds):
+    def __init__(self, service, unit, health, packages, clear, balancers, drain_seconds, database):
         self.service, self.unit, self.health, self.packages = service, unit, health, packages
         self.clear, self.balancers, self.drain_seconds = clear, balancers, drain_seconds
+        self.database = database
 
     def enable(self, found):
         if not found.enabled and not __salt__["service.enable"](self.unit):
             raise ReleaseError(f"{self.unit} cannot be made to start at boot")
 
     def check(self):
-        """Nothing more is needed than what the states before this one saw to."""
+        """The database takes log-ins and writes; its other needs the states before this one saw to."""
+        if self.database:
+            told = dict(self.database)
+            name, word = told.pop("name"), sluice_sql.secret(__pillar__, told.pop("password"))
+            sluice_sql.check_writable(Server(**told, password=word), name)
 
     def drain(self):
         if self.balancers is None:
             return False
         return bool(self._balanced("balancer.drained", deadline_seconds=self.drain_seconds)["changes"])
 
-    def would_not_drain(self):
-        """Why a drain would be refused, or None."""
+    def would_refuse(self):
+        """Why an update would not touch the host, or None."""
         try:
+            self.check()
             self.drain()
         except ReleaseError as error:
             return str(error)

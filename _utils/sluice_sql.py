@@ -7,7 +7,7 @@ The password is in a file that only this user can read, for as long as a tool ru
 import re
 import subprocess
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -77,6 +77,23 @@ def run(server: Server, sql: bytes | str, database: str = "") -> list[list[str]]
     with _tool(server, "mariadb", words) as command:
         done = _finished(server, command, data)
     return [line.split("\t") for line in done.decode(errors="replace").splitlines()]
+
+
+def check_writable(server: Server, database: str) -> None:
+    """SqlError if a user cannot log in to a database, or the server takes no writes now."""
+    found = run(server, "SELECT @@global.read_only", database)
+    if found not in ([["0"]], [["OFF"]]):
+        raise SqlError(f"{server.name} is read-only (want writable): SET GLOBAL read_only = 0")
+
+
+def secret(pillar: Mapping[str, object], key: str) -> str:
+    """The text under a key of pillar such as `a:b:c`, not masked as by `pillar.get`; ReleaseError if none."""
+    value: object = pillar
+    for part in key.split(":"):
+        value = value.get(part) if isinstance(value, Mapping) else None
+    if not value or not isinstance(value, str):
+        raise ReleaseError(f"pillar {key} is empty; put the password there")
+    return value
 
 
 def dump(server: Server, database: str, target: Path, options: Sequence[str] = ()) -> None:

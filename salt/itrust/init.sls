@@ -33,10 +33,10 @@ itrust-version:
 {%- set name = version ~ "-" ~ sha256[:12] %}
 {%- set artifact = home ~ "/artifacts/" ~ name %}
 {#- It reads the password from pillar itself: none stands in an argument. #}
-{%- set db = dict(itrust.db) %}{% do db.pop("password") %}
+{%- set db = {"host": itrust.db.host, "port": itrust.db.port, "name": itrust.db.name, "user": itrust.db.user} %}
 {%- set context = {"name": "/etc/tomcat10/Catalina/localhost/iTrust.xml", "source": "salt://itrust/files/context.xml",
                    "group": "tomcat", "mode": "0640", "secret": True,
-                   "context": {"base": home ~ "/current", "db": db}} %}
+                   "context": {"base": home ~ "/current", "db": dict(db, connections=itrust.db.connections)}} %}
 
 itrust-artifact:
   artifact.fetched:
@@ -66,6 +66,7 @@ itrust-application:
     - packages: {{ tomcat.versions | json }}
     - clear: [/var/cache/tomcat10/Catalina]
     - balancers: {{ (balancers if itrust.balanced else none) | json }}
+    - database: {{ dict(db, password="itrust:db:password") | json }}
     - drain_seconds: {{ itrust.drain_seconds }}
     - on_failure: {{ itrust.on_failure }}
     - require:

@@ -2,13 +2,6 @@
 {%- from "itrust/map.jinja" import itrust, release, fit with context %}
 {%- if fit and itrust.db.schema_user %}
 
-itrust-database-tools:
-  pkg.installed:
-    - name: mariadb-client
-    - refresh: True
-    - cache_valid_time: {{ salt["pillar.get"]("packages:lists_valid_seconds", 86400) }}
-    - install_recommends: False
-
 itrust-schema:
   sql_schema.applied:
     - name: {{ itrust.db.name }}
@@ -18,7 +11,6 @@ itrust-schema:
     - user: {{ itrust.db.schema_user }}
     - password: itrust:db:schema_password
     - require:
-      - pkg: itrust-database-tools
       - artifact: itrust-unpacked
     - require_in:
       - webapp: itrust-application

@@ -1,4 +1,4 @@
-# Tomcat of Debian, and what turns javax.* into jakarta.*. It is configured, started and stopped by the state of
+# Tomcat of Debian, what turns javax.* into jakarta.*, and what speaks with the database. It is configured, started and stopped by the state of
 # its application, as a change of it is an update of the host: see salt/itrust.
 tomcat-package:
   pkg.installed:
@@ -6,6 +6,7 @@ tomcat-package:
       - tomcat10
       - tomcat-jakartaee-migration
       - libmariadb-java
+      - mariadb-client
     - refresh: True
     - cache_valid_time: {{ salt["pillar.get"]("packages:lists_valid_seconds", 86400) }}
     - install_recommends: False

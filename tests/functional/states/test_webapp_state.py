@@ -245,3 +245,24 @@ def test_without_a_known_balancer_a_running_host_is_not_touched(host):
     assert ret["result"] is False
     assert "no balancer is known here" in ret["comment"]
     assert host.did == []
+
+
+def test_with_a_database_that_is_down_a_running_host_is_not_touched_and_test_mode_says_so(host):
+    assert host.run()["result"] is True
+    host.did.clear()
+    one = {
+        "name": "itrust",
+        "host": "127.0.0.1",
+        "port": free_port(),
+        "user": "itrust",
+        "password": "db:word",
+    }
+    pillar = host.loaded.states.pack["__pillar__"]
+    pillar["db"] = {"word": "hidden-word"}
+    for test in (True, False):
+        ret = host.run("v2", test=test, database=one)
+        assert ret["result"] is False
+        assert "Can't connect" in ret["comment"]
+        assert "hidden-word" not in str(ret)
+    assert host.did == []
+    assert host.page() == "2 v1 203.0.113.7 200"

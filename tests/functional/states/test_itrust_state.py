@@ -1,0 +1,72 @@
+"""iTrust: what pillar says becomes of it."""
+
+import json
+
+import pytest
+
+SHA256 = "0123456789ab" + "0" * 52
+ARTIFACT = {"version": "v1", "url": "http://192.0.2.1/v1.war", "sha256": SHA256}
+
+
+def low_of(one, sls="itrust"):
+    low = one.modules["state.show_low_sls"](sls, pillar=one.opts["pillar_override"])
+    assert all(isinstance(chunk, dict) for chunk in low), low
+    return {chunk["__id__"]: chunk for chunk in low}
+
+
+def told(artifact, **more):
+    return {"itrust": {"artifact": artifact, "balancers": {"lb-1": "10.57.0.11"}} | more}
+
+
+def test_without_a_version_nothing_is_run_and_nothing_fails(machine):
+    low = low_of(machine("itrust-2"))
+    assert low["itrust-version"]["fun"] == "nop"
+    assert "itrust-application" not in low
+
+
+def test_the_schema_comes_after_the_artifact_and_before_the_update(machine):
+    one = machine("itrust-2", extra_pillar=told(ARTIFACT))
+    low = low_of(one)
+    assert {"artifact": "itrust-unpacked"} in low["itrust-schema"]["require"]
+    assert {"webapp": "itrust-application"} in low["itrust-schema"]["require_in"]
+    assert low["itrust-application"]["release"] == "v1-0123456789ab"
+    assert low["itrust-application"]["balancers"] == {"lb-1": "10.57.0.11"}
+
+
+@pytest.mark.parametrize("environment", ["lab", "prod"])
+def test_no_secret_stands_in_an_argument(machine, environment):
+    words = {"password": "hidden-one", "schema_password": "hidden-two", "host": "192.0.2.9"}
+    low = low_of(machine("itrust-2", environment, extra_pillar=told(ARTIFACT, db=words)))
+    assert "itrust-application" in low
+    chunks = {name: chunk for name, chunk in low.items() if name.startswith(("itrust", "tomcat"))}
+    assert "hidden-" not in json.dumps(chunks)
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"version": "../v1"}, "is no name of letters"),
+        ({"version": 1.1}, "is no name of letters"),
+        ({"version": "v1\n"}, "is no name of letters"),
+        ({"sha256": "abc"}, "has no artifact"),
+        ({"sha256": None}, "has no artifact"),
+        ({"url": None}, "has no artifact"),
+    ],
+)
+def test_a_hostile_artifact_is_refused_and_nothing_is_fetched(machine, change, said):
+    low = low_of(machine("itrust-2", extra_pillar=told(ARTIFACT | change)))
+    assert said in low["itrust-version"]["name"]
+    assert not {"itrust-artifact", "itrust-application"} & set(low)
+
+
+def test_a_host_behind_no_balancer_is_not_drained(machine):
+    low = low_of(machine("itrust-2", extra_pillar=told(ARTIFACT, balanced=False)))
+    assert low["itrust-application"]["balancers"] is None
+
+
+@pytest.mark.parametrize(("memory", "heap"), [(256, 256), (2000, 1000), (64000, 4096)])
+def test_the_heap_is_half_the_memory_within_limits(machine, memory, heap):
+    pillar = told(ARTIFACT) | {"tomcat": {"heap_megabytes": 0}}
+    low = low_of(machine("itrust-2", extra_pillar=pillar, extra_grains={"mem_total": memory}))
+    sizes = [one["context"]["tomcat"]["heap_megabytes"] for one in low["itrust-application"]["files"][:3]]
+    assert sizes == [heap] * 3
