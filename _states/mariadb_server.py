@@ -57,7 +57,7 @@ def in_force(name, settings, socket=SOCKET):
     return ret
 
 
-def access(name, users, clients, sessions=False, socket=SOCKET):
+def access(name, users, rights, clients, sessions=False, socket=SOCKET):
     """
     Have a database, and users with exactly these rights in it, each from these addresses and no others.
 
@@ -67,13 +67,16 @@ def access(name, users, clients, sessions=False, socket=SOCKET):
           mariadb_server.access:
             - name: itrust
             - users: mariadb:users
+            - rights: {itrust: {grants: [SELECT, INSERT, UPDATE, DELETE]}}
             - clients: [10.57.0.41, 10.57.0.42]
 
     name (str)
         The database; made if it is not there, never removed.
     users (str)
-        The key of pillar that holds them: user to `password`, `grants` (list of rights) and `also` (other
-        databases with the same rights). Passwords are in no argument, and reach the server as hashes.
+        The key of pillar that holds the `password` of each. Passwords are in no argument, and reach the
+        server as hashes.
+    rights (dict)
+        User to `grants` (list of rights) and `also` (other databases with the same rights, default none).
     clients (list)
         Addresses. A user of these at any other address is removed, and so are users without a name.
     sessions (bool)
@@ -87,7 +90,11 @@ def access(name, users, clients, sessions=False, socket=SOCKET):
         raw = __pillar__
         for part in users.split(":"):
             raw = (raw or {}).get(part)
-        wanted = sluice_sql_access.users(raw or {})
+        told = {
+            user: {**about, "password": (raw or {}).get(user, {}).get("password")}
+            for user, about in rights.items()
+        }
+        wanted = sluice_sql_access.users(told)
         allowed = sluice_sql_access.addresses(clients)
         todo = sluice_sql_access.orders(server, name, wanted, allowed, sessions)
         for said, order in todo:

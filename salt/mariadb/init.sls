@@ -1,5 +1,5 @@
 # The SQL database that all hosts of an application share, with users of least rights and a daily backup.
-{%- from "mariadb/map.jinja" import mariadb, clients, settings with context %}
+{%- from "mariadb/map.jinja" import mariadb, clients, rights, settings with context %}
 {%- from "secrets.jinja" import required %}
 {%- set secrets = {} %}
 {%- for name, user in mariadb.users | dictsort %}{% do secrets.update({"mariadb:users:" ~ name ~ ":password": user.password}) %}{% endfor %}
@@ -42,6 +42,7 @@ mariadb-access:
   mariadb_server.access:
     - name: {{ mariadb.database }}
     - users: mariadb:users
+    - rights: {{ rights | json }}
     - clients: {{ clients | json }}
     - sessions: {{ mariadb.sessions }}
     - require:

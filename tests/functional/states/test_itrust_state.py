@@ -70,3 +70,11 @@ def test_the_heap_is_half_the_memory_within_limits(machine, memory, heap):
     low = low_of(machine("itrust-2", extra_pillar=pillar, extra_grains={"mem_total": memory}))
     sizes = [one["context"]["tomcat"]["heap_megabytes"] for one in low["itrust-application"]["files"][:3]]
     assert sizes == [heap] * 3
+
+
+def test_the_users_of_the_database_have_rights_beside_their_passwords_in_pillar(machine):
+    access = low_of(machine("itrust-1"), "mariadb")["mariadb-access"]
+    assert access["rights"]["itrust"] == {"grants": ["SELECT", "INSERT", "UPDATE", "DELETE"], "also": []}
+    assert "ALTER" in access["rights"]["itrust_schema"]["grants"]
+    assert access["rights"]["itrust_schema"]["also"] == ["itrust_rehearsal"]
+    assert "lab-fake" not in json.dumps(access)
