@@ -85,6 +85,11 @@ class Found:
         """True if no table of an application is there."""
         return not self.tables - set(OURS)
 
+    @property
+    def is_under_way(self) -> bool:
+        """Whether something was begun and has not ended; perhaps it will."""
+        return any(row.state == "applying" for row in self.applied.values())
+
 
 def look(server: Server, database: str) -> Found:
     """What a database holds, and what was applied to it. Raises SqlError."""

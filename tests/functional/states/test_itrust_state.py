@@ -1,8 +1,15 @@
 """iTrust: what pillar says becomes of it."""
 
 import json
+import threading
 
 import pytest
+import sluice_sql
+import sluice_sql_schema
+from sluice_sql import Server
+
+from lab.process import wait_until
+from tests.functional.apps.itrust_machine import MariaDB
 
 SHA256 = "0123456789ab" + "0" * 52
 ARTIFACT = {"version": "v1", "url": "http://192.0.2.1/v1.war", "sha256": SHA256}
@@ -78,3 +85,36 @@ def test_the_users_of_the_database_have_rights_beside_their_passwords_in_pillar(
     assert "ALTER" in access["rights"]["itrust_schema"]["grants"]
     assert access["rights"]["itrust_schema"]["also"] == ["itrust_rehearsal"]
     assert "lab-fake" not in json.dumps(access)
+
+
+@pytest.fixture
+def maria(tmp_path):
+    server = MariaDB(tmp_path / "mariadb")
+    yield server
+    server.end()
+
+
+def test_a_host_waits_for_another_one_that_is_at_the_schema(machine, maria, tmp_path):
+    (tmp_path / "sql").mkdir()
+    (tmp_path / "sql/MANIFEST").write_text("one.sql\n")
+    (tmp_path / "sql/one.sql").write_text("CREATE TABLE one(a int);\n")
+    one = machine("itrust-2", extra_pillar={"db": {"word": "lab-fake-db"}})
+    root = Server(socket=str(maria.socket))
+    row = "INSERT INTO sluice_schema VALUES ('bootstrap', '', 'applying', 'itrust-1', now())"
+    maria.tell(f"{sluice_sql_schema._MAKE}; {row}")
+    waiting = threading.Event()
+
+    def other():
+        with sluice_sql.locked(root, f"{sluice_sql_schema.LOCK}.itrust", 10):
+            waiting.set()
+            asked = "SELECT count(*) FROM information_schema.processlist WHERE state = 'User lock'"
+            wait_until(lambda: maria.tell(asked) == ["1"], "the host that waits", 20)
+            maria.tell("UPDATE sluice_schema SET state = 'applied'")
+
+    thread = threading.Thread(target=other)
+    thread.start()
+    waiting.wait(20)
+    told = {"host": "127.0.0.1", "port": maria.port, "user": "itrust", "password": "db:word"}
+    ret = one.apply("sql_schema.applied", name="itrust", source=str(tmp_path / "sql"), **told)
+    thread.join(30)
+    assert (ret["result"], ret["changes"]) == (True, {}), ret
