@@ -1,0 +1,102 @@
+"""What a build server reports of a build. Pure."""
+
+import re
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from urllib.parse import unquote, urlsplit
+
+import sluice_artifact
+from sluice_config import Service, shown
+from sluice_errors import EventRefused, ReleaseError
+from sluice_webhook import Hook, parsed
+from sluice_webhook_push import COMMIT
+
+# The commit's own date and its first digits, so that one commit has one version and versions have an order.
+VERSION = re.compile(r"(\d{14})-([0-9a-f]{7,40})\Z")
+# A commit from further ahead than clocks differ would be newer than all that follow.
+LONGEST_AHEAD = timedelta(days=1)
+
+
+@dataclass(frozen=True)
+class Build:
+    """A build that succeeded, of the branch that is released."""
+
+    version: str
+    url: str
+    sha256: str
+    commit: str
+    # The build's page.
+    page: str
+
+
+class BuildRefused(EventRefused):
+    """A report of a build that is not rolled; `version` is how the ledger calls it."""
+
+    def __init__(self, reason: str, version: str) -> None:
+        super().__init__(reason)
+        self.version = version
+
+
+def read(hook: Hook, service: Service, now: datetime | None = None) -> Build:
+    """
+    The build that a signed report tells of.
+
+    BuildRefused if it failed, or is of another branch; if its version is not made of its commit, its commit
+    is of tomorrow, or its artifact lies elsewhere than the service's artifacts.
+    """
+    told = {key: value if isinstance(value, str) else "" for key, value in parsed(hook.body).items()}
+    build = Build(
+        *(told.get(key, "") for key in ("version", "url", "sha256", "commit")), _page(told.get("build_url", ""))
+    )
+    try:
+        _check(build, told.get("branch", ""), told.get("result", ""), service, now or datetime.now(UTC))
+    except ReleaseError as error:
+        raise BuildRefused(str(error), _named(build)) from error
+    return build
+
+
+def age(version: str) -> str:
+    """What tells which of two versions is older; empty for one that no build made."""
+    found = VERSION.match(version)
+    return found[1] if found else ""
+
+
+def _check(build: Build, branch: str, result: str, service: Service, now: datetime) -> None:
+    if branch != service.branch:
+        raise EventRefused(f"it was built from {shown(branch)} (want the branch {service.branch})")
+    if result != "SUCCESS":
+        raise EventRefused(f"the build ended with {shown(result)} (want SUCCESS), see {build.page or 'its log'}")
+    found = VERSION.match(build.version)
+    if not found:
+        raise EventRefused(f"its version is {shown(build.version)} (want yyyymmddHHMMSS-commit)")
+    if not COMMIT.match(build.commit) or not build.commit.startswith(found[2]):
+        raise EventRefused(f"its version {build.version} is not of its commit {shown(build.commit)}")
+    if _time(found[1]) > now + LONGEST_AHEAD:
+        raise EventRefused(f"its commit is dated {found[1]}, in the future; check that machine's clock")
+    sluice_artifact.checked_sha256(build.sha256)
+    _refuse_elsewhere(sluice_artifact.checked_url(build.url), service.artifacts)
+
+
+def _time(digits: str) -> datetime:
+    try:
+        return datetime.strptime(digits, "%Y%m%d%H%M%S").replace(tzinfo=UTC)
+    except ValueError as error:
+        raise EventRefused(f"its version begins with {digits}, which is no date and time") from error
+
+
+def _refuse_elsewhere(url: str, prefix: str) -> None:
+    parts = urlsplit(url)
+    climbs = ".." in unquote(parts.path).split("/")
+    if not prefix or not url.startswith(prefix) or climbs or parts.query or parts.fragment:
+        raise EventRefused(f"its artifact is at {shown(url)} (want below {prefix or 'an address set in pillar'})")
+
+
+def _page(url: str) -> str:
+    """The build's page if it may be shown: it is for people, and nothing is fetched from it."""
+    return url if re.match(r"https?://[!-~]{1,200}\Z", url) and "@" not in url else ""
+
+
+def _named(build: Build) -> str:
+    if VERSION.match(build.version):
+        return build.version
+    return build.commit[:12] if COMMIT.match(build.commit) else "unknown"
