@@ -7,8 +7,10 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+import sluice_hook_config
 import sluice_roll_config
 from sluice_errors import ConfigError, RefusedError
+from sluice_hook_config import PushSettings
 from sluice_roll_config import RollSettings
 
 PATH = "/etc/sluice/release.json"
@@ -111,6 +113,7 @@ class Service:
     # Whose pushes count, and of which branch.
     repository: str = ""
     branch: str = "main"
+    push: PushSettings = PushSettings()
 
     @property
     def targets(self) -> dict[str, str]:
@@ -268,7 +271,8 @@ def _service(name: str, raw: dict[str, Any]) -> Service:
         roll=sluice_roll_config.read(raw.get("roll") or {}),
         artifacts=_artifacts(raw.get("artifacts") or ""),
         repository=str(raw.get("repository") or ""),
-        branch=str(raw.get("branch") or Service.branch),
+        branch=sluice_hook_config.branch(raw.get("branch") or Service.branch),
+        push=sluice_hook_config.read(raw.get("push") or {}),
     )
 
 

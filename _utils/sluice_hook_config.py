@@ -1,4 +1,4 @@
-"""Whose pushes count for a service, and what they start: the part `push` of its settings in release.json. Pure."""
+"""Whose webhooks count for a service, and what they start: `push` of its settings in release.json. Pure."""
 
 import re
 from collections.abc import Mapping
@@ -9,6 +9,7 @@ from typing import Any
 FORGES = ("github", "gitlab", "gitea")
 # A shorter secret can be found by trying, once somebody has one signed message.
 LEAST_SECRET = 16
+BRANCH = re.compile(r"[A-Za-z0-9][A-Za-z0-9._/-]{0,199}\Z")
 
 
 @dataclass(frozen=True)
@@ -35,6 +36,13 @@ def read(raw: Mapping[str, Any]) -> PushSettings:
     if secrets and not url:
         raise ValueError("push:trigger:url is empty (want the address that starts the build job)")
     return PushSettings(secrets, url, str(trigger.get("token") or ""))
+
+
+def branch(value: object) -> str:
+    """The branch that is built; ValueError if its name has what a shell or git may take for an order."""
+    if not isinstance(value, str) or not BRANCH.match(value) or ".." in value:
+        raise ValueError(f"branch {str(value)[:60]!a} (want letters, digits, '.', '_', '-', '/')")
+    return value
 
 
 def secret(value: object, key: str) -> str:

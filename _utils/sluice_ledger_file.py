@@ -13,7 +13,7 @@ from pathlib import Path
 
 from sluice_errors import LedgerError
 
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
 # Writers hold the file for milliseconds; whoever waits this long waits for something broken.
 BUSY_SECONDS = 5.0
 # Copies kept of those made by hand or by a timer; those made before a migration are never removed.
@@ -68,6 +68,15 @@ CREATE TABLE pins (
     at TEXT NOT NULL
 );
 """
+_SINCE_3 = """
+CREATE TABLE deliveries (
+    service TEXT NOT NULL,
+    digest TEXT NOT NULL,
+    commit_id TEXT NOT NULL,
+    at TEXT NOT NULL,
+    PRIMARY KEY (service, digest)
+);
+"""
 _NEW = f"""
 {_RELEASES.format(name="releases")};
 CREATE TABLE steps (
@@ -82,7 +91,7 @@ CREATE TABLE versions (
     version TEXT NOT NULL,
     PRIMARY KEY (service, track)
 );
-{_SINCE_2}"""
+{_SINCE_2}{_SINCE_3}"""
 # SQLite cannot change a CHECK: the table is made anew, and the index goes with the old one.
 _FROM_1 = f"""
 {_RELEASES.format(name="releases_2")};
@@ -91,9 +100,9 @@ INSERT INTO releases_2
         'canary', 'canary', '' FROM releases;
 DROP TABLE releases;
 ALTER TABLE releases_2 RENAME TO releases;
-{_SINCE_2}"""
+{_SINCE_2}{_SINCE_3}"""
 # From which schema to what is done to reach SCHEMA_VERSION.
-_STEPS = {0: _NEW, 1: _FROM_1}
+_STEPS = {0: _NEW, 1: _FROM_1, 2: _SINCE_3}
 
 
 class LedgerFile:

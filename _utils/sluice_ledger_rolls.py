@@ -69,6 +69,22 @@ class Rolls(LedgerFile):
             close(db, release, "refused", reason)
             return by_id(db, release.id)
 
+    def take_delivery(self, service: str, digest: str, commit: str) -> str | None:
+        """Remember a push webhook; None if it is the first with this digest, else when that came."""
+        with self._transaction() as db:
+            row = db.execute(
+                "SELECT at FROM deliveries WHERE service = ? AND digest = ?", (service, digest)
+            ).fetchone()
+            if row:
+                return str(row["at"])
+            db.execute("INSERT INTO deliveries VALUES (?, ?, ?, ?)", (service, digest, commit, now()))
+            return None
+
+    def forget_delivery(self, service: str, digest: str) -> None:
+        """A push webhook started nothing: it may come again."""
+        with self._transaction() as db:
+            db.execute("DELETE FROM deliveries WHERE service = ? AND digest = ?", (service, digest))
+
     def begin_roll(
         self, service: str, version: str, who: str, trigger: str, hosts: Sequence[tuple[str, int]]
     ) -> Release:

@@ -1,57 +1,103 @@
 """
-What comes in at salt-api's /hook: who it is for, and whether it is signed. Pure.
+What comes in at the hook of the master's API: who sent it, and how it travels on to the runner. Pure.
 
-Any minion can fire an event with any tag, and one in hostile hands can make it look like salt-api's. So the
-signature over the body counts and nothing else does: every order of these events carries one, made with a
-secret that no minion of a service has.
+Any minion can fire an event with any tag and without its own id (in a list of `events`), so where an event
+seems to come from proves nothing. What the door has checked is therefore sealed: signed with a key that is on
+the master alone. What it did not check is not sent on.
 """
 
 import hmac
 import json
-import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
-from sluice_config import SERVICE_NAME, Settings, shown
+from sluice_config import Settings, shown
 from sluice_errors import EventRefused
 
-BUILT = re.compile(r"salt/netapi/hook/release/([^/]+)/(built)\Z")
-PUSHED = re.compile(r"salt/netapi/hook/release/([^/]+)/pushed/([^/]+)\Z")
-# A push of some hundred commits; what is larger was not made by hand, and the next push tells the same.
-MAX_PUSH_BYTES = 1_000_000
+# A push that lists two thousand commits, the most that GitHub tells of, has some 3 MB.
+MAX_PUSH_BYTES = 5_000_000
 # A true report is some hundred bytes.
 MAX_REPORT_BYTES = 64_000
+BUILT = "built"
+# How each forge names what it sends, and a push among it.
+EVENTS = {
+    "github": ("X-Github-Event", "push"),
+    "gitea": ("X-Gitea-Event", "push"),
+    "gitlab": ("X-Gitlab-Event", "Push Hook"),
+}
+# How each forge proves that it is it.
+PROOFS = {"github": "X-Hub-Signature-256", "gitea": "X-Gitea-Signature", "gitlab": "X-Gitlab-Token"}
 
 
 @dataclass(frozen=True)
-class Hook:
-    """A request at /hook as the event tells it; nothing in it is proved yet."""
+class Order:
+    """A request at the hook whose sender is proved, and nothing else of it."""
 
     service: str
-    # `built`, or the forge that a push is said to come from.
+    # BUILT, or the forge that a push came from.
     kind: str
+    # Who sent it: the user of a report, or the forge.
+    by: str
+    # The sha256 of the request's body: a second one with it is the same request again.
+    digest: str
+    # JSON text: of a report as it came, of a push what sluice_webhook_push.gist leaves of it.
     body: str
-    signature: str
 
 
-def heard(text: object, tag: re.Pattern[str], settings: Settings, most: int) -> Hook:
+def is_from(forge: str, secret: str, headers: Mapping[str, str], body: bytes) -> bool:
     """
-    Read an event that the reactor handed over: JSON text `{"tag", "body", "signature", "minion"}`.
+    True if a webhook's headers (their names in Title-Case) prove that `forge` sent the body.
 
-    EventRefused if it is no such thing, came from a minion, is for an unknown service, or if its body is no
-    text of at most `most` bytes.
+    GitHub: `X-Hub-Signature-256: sha256=<HMAC>`; Gitea: `X-Gitea-Signature: <HMAC>`, both HMAC-SHA256 in
+    hexadecimal digits over the body as it came; GitLab signs nothing and sends the secret, `X-Gitlab-Token`.
+    A wrong proof takes the same time, however much of it is right.
     """
-    event = parsed(text)
-    found = tag.match(event["tag"]) if isinstance(event.get("tag"), str) else None
-    if not found or not SERVICE_NAME.match(found[1]) or found[1] not in settings.services:
-        raise EventRefused(f"the tag {shown(event.get('tag'))} names no service and hook that are known")
-    if event.get("minion") is not None:
-        raise EventRefused(f"the minion {shown(event['minion'])} sent it, and not salt-api")
-    body, signature = event.get("body"), event.get("signature")
-    if not isinstance(body, str) or len(body) > most or len(_bytes(body)) > most:
-        raise EventRefused(f"its body is no text of at most {most} bytes")
-    return Hook(found[1], found[2], body, signature if isinstance(signature, str) else "")
+    given = headers.get(PROOFS[forge], "")
+    if forge == "gitlab":
+        return bool(secret) and is_same(given, secret)
+    prefix = "sha256=" if forge == "github" else ""
+    return bool(secret) and is_same(given, prefix + signature(secret.encode(), body))
+
+
+def is_push(forge: str, headers: Mapping[str, str]) -> bool:
+    """False if the headers tell of another event. No proof covers them: the body decides what it is."""
+    name, push = EVENTS[forge]
+    return headers.get(name, push) == push
+
+
+def signature(key: bytes, data: bytes) -> str:
+    """HMAC-SHA256 in hexadecimal digits."""
+    return hmac.new(key, data, "sha256").hexdigest()
+
+
+def is_same(given: str, wanted: str) -> bool:
+    """Compare secrets in a time that does not tell how much of them is right."""
+    return hmac.compare_digest(_bytes(given), _bytes(wanted))
+
+
+def sealed(order: Order, key: bytes) -> dict[str, str]:
+    """What the door fires: `{"order": JSON text, "seal": its HMAC}`."""
+    text = json.dumps(asdict(order))
+    return {"order": text, "seal": signature(key, text.encode())}
+
+
+def opened(event: object, key: bytes, settings: Settings) -> Order:
+    """
+    The order in an event, which the reactor hands over as JSON text.
+
+    EventRefused if its seal is not the door's.
+    """
+    told = parsed(event)
+    text, seal = told.get("order"), told.get("seal")
+    if not isinstance(text, str) or not isinstance(seal, str) or not key:
+        raise EventRefused("it has no seal of the master's own door; whoever fired it, it was not salt-api")
+    if not is_same(seal, signature(key, _bytes(text))):
+        raise EventRefused("its seal is not that of the master's own door")
+    order = Order(**parsed(text))
+    if order.service not in settings.services:
+        raise EventRefused(f"the service {shown(order.service)} is not known any more")
+    return order
 
 
 def parsed(text: object) -> dict[str, Any]:
@@ -61,38 +107,8 @@ def parsed(text: object) -> dict[str, Any]:
     except (ValueError, RecursionError):
         found = None
     if not isinstance(found, dict):
-        raise EventRefused("it is no JSON object")
+        raise EventRefused("it is no JSON object (a webhook must send application/json)")
     return found
-
-
-def signature(secret: str, body: bytes | str) -> str:
-    """The signature of a body, as GitHub writes it: `sha256=` and HMAC-SHA256 in hexadecimal digits."""
-    data = _bytes(body) if isinstance(body, str) else body
-    return f"sha256={hmac.new(_bytes(secret), data, 'sha256').hexdigest()}"
-
-
-def is_signed(secret: str, body: bytes | str, given: str) -> bool:
-    """True if `given` is the signature of the body; takes the same time for every wrong one."""
-    return bool(secret) and is_same(given, signature(secret, body))
-
-
-def is_same(given: str, wanted: str) -> bool:
-    """Compare secrets in a time that does not tell how much of them is right."""
-    return hmac.compare_digest(_bytes(given), _bytes(wanted))
-
-
-def is_from(forge: str, secret: str, headers: Mapping[str, str], body: bytes) -> bool:
-    """
-    True if a webhook's headers prove that `forge` sent the body.
-
-    GitHub: `X-Hub-Signature-256: sha256=<HMAC>`; Gitea: `X-Gitea-Signature: <HMAC>`, both over the body as it
-    came; GitLab signs nothing and sends the secret itself, `X-Gitlab-Token`.
-    """
-    if forge == "github":
-        return is_signed(secret, body, headers.get("X-Hub-Signature-256", ""))
-    if forge == "gitea":
-        return is_signed(secret, body, f"sha256={headers.get('X-Gitea-Signature', '')}")
-    return bool(secret) and is_same(headers.get("X-Gitlab-Token", ""), secret)
 
 
 def _bytes(text: str) -> bytes:

@@ -8,13 +8,14 @@ from urllib.parse import unquote, urlsplit
 import sluice_artifact
 from sluice_config import Service, shown
 from sluice_errors import EventRefused, ReleaseError
-from sluice_webhook import Hook, parsed
+from sluice_webhook import Order, parsed
 from sluice_webhook_push import COMMIT
 
 # The commit's own date and its first digits, so that one commit has one version and versions have an order.
 VERSION = re.compile(r"(\d{14})-([0-9a-f]{7,40})\Z")
 # A commit from further ahead than clocks differ would be newer than all that follow.
 LONGEST_AHEAD = timedelta(days=1)
+FIELDS = ("version", "url", "sha256", "commit", "build_url")
 
 
 @dataclass(frozen=True)
@@ -37,22 +38,29 @@ class BuildRefused(EventRefused):
         self.version = version
 
 
-def read(hook: Hook, service: Service, now: datetime | None = None) -> Build:
+def read(order: Order, service: Service, now: datetime | None = None) -> Build:
     """
-    The build that a signed report tells of.
+    The build that a report tells of.
 
     BuildRefused if it failed, or is of another branch; if its version is not made of its commit, its commit
     is of tomorrow, or its artifact lies elsewhere than the service's artifacts.
     """
-    told = {key: value if isinstance(value, str) else "" for key, value in parsed(hook.body).items()}
-    build = Build(
-        *(told.get(key, "") for key in ("version", "url", "sha256", "commit")), _page(told.get("build_url", ""))
-    )
+    told = _told(order)
+    version, url, sha256, commit, page = (told.get(key, "") for key in FIELDS)
+    build = Build(version, url, sha256, commit, _page(page))
     try:
         _check(build, told.get("branch", ""), told.get("result", ""), service, now or datetime.now(UTC))
     except ReleaseError as error:
         raise BuildRefused(str(error), _named(build)) from error
     return build
+
+
+def _told(order: Order) -> dict[str, str]:
+    try:
+        told = parsed(order.body)
+    except EventRefused as error:
+        raise BuildRefused(str(error), "unknown") from error
+    return {key: value if isinstance(value, str) else "" for key, value in told.items()}
 
 
 def age(version: str) -> str:
@@ -65,7 +73,8 @@ def _check(build: Build, branch: str, result: str, service: Service, now: dateti
     if branch != service.branch:
         raise EventRefused(f"it was built from {shown(branch)} (want the branch {service.branch})")
     if result != "SUCCESS":
-        raise EventRefused(f"the build ended with {shown(result)} (want SUCCESS), see {build.page or 'its log'}")
+        page = build.page or "its log"
+        raise EventRefused(f"the build ended with {shown(result)} (want SUCCESS), see {page}")
     found = VERSION.match(build.version)
     if not found:
         raise EventRefused(f"its version is {shown(build.version)} (want yyyymmddHHMMSS-commit)")
@@ -88,7 +97,8 @@ def _refuse_elsewhere(url: str, prefix: str) -> None:
     parts = urlsplit(url)
     climbs = ".." in unquote(parts.path).split("/")
     if not prefix or not url.startswith(prefix) or climbs or parts.query or parts.fragment:
-        raise EventRefused(f"its artifact is at {shown(url)} (want below {prefix or 'an address set in pillar'})")
+        wanted = prefix or "an address set in pillar"
+        raise EventRefused(f"its artifact is at {shown(url)} (want below {wanted})")
 
 
 def _page(url: str) -> str:

@@ -271,7 +271,7 @@ def test_new_ledger_and_a_migrated_one_have_the_same_tables(path, tmp_path):
     def columns(file):
         db = sqlite3.connect(file)
         names = [name for (name,) in db.execute("SELECT name FROM sqlite_master ORDER BY name")]
-        tables = ("releases", "steps", "versions", "hosts", "artifacts", "pins")
+        tables = ("releases", "steps", "versions", "hosts", "artifacts", "pins", "deliveries")
         found = {name: db.execute(f"PRAGMA table_info({name})").fetchall() for name in tables}
         db.close()
         return names, found
@@ -344,3 +344,21 @@ def test_full_disk_is_told_and_leaves_the_ledger_whole(ledger, path):
     assert ledger.steps(release) == []
     assert [row.state for row in ledger.hosts(release)] == ["verified", "pending", "pending"]
     assert resource.getrlimit(resource.RLIMIT_FSIZE)[0] == resource.RLIM_INFINITY
+
+
+def test_delivery_is_taken_once_per_service_until_it_is_forgotten(ledger):
+    assert ledger.take_delivery("itrust", "d" * 64, "c" * 40) is None
+    assert ledger.take_delivery("itrust", "d" * 64, "c" * 40).endswith("Z")
+    assert ledger.take_delivery("checkbox", "d" * 64, "c" * 40) is None
+    ledger.forget_delivery("itrust", "d" * 64)
+    assert ledger.take_delivery("itrust", "d" * 64, "c" * 40) is None
+
+
+def test_second_schema_is_migrated_with_all_that_is_in_it(path, ledger, tmp_path):
+    at_version(ledger, "v1")
+    db = sqlite3.connect(path)
+    db.executescript("DROP TABLE deliveries; PRAGMA user_version = 2")
+    db.close()
+    assert wants(path, "itrust-1") == "v1"
+    assert Ledger(path).take_delivery("itrust", "d", "c") is None
+    assert len(list(tmp_path.glob("ledger.db.schema-2-*"))) == 1
