@@ -2,6 +2,7 @@
 Ship a service to its canary, look at it, and stop it.
 
 The steps `check`, `start`, `drain`, `verify`, `admit`, `confirm` and `fail` belong to `salt/canary.sls`;
+`roll_check`, `roll_start`, `roll` and `roll_finish` to `salt/rolling.sls`; `plan`, `resume`, `undo`, `watch`,
 `status`, `clear` and `abort` are for operators; `alert`, `push` and `ready` are called by the reactor. What
 they do stands in `_utils/sluice_*.py`; here is only the edge to Salt.
 """
@@ -13,6 +14,8 @@ import sluice_alert
 import sluice_config
 import sluice_orders
 import sluice_ready
+import sluice_roll_orders
+import sluice_roll_show
 import sluice_states
 import sluice_status
 from sluice_errors import EventRefused, ReleaseError
@@ -142,7 +145,9 @@ def _last_state_run():
 @_for_users
 def abort(service):
     """
-    Drain the canary at every balancer and end the open release, if there is one. Safe to repeat.
+    End the open release: a canary is drained at every balancer, a roll stops after the hosts it is at.
+
+    Safe to repeat. The hosts of a roll stay at what they run.
 
     CLI Example:
 
@@ -155,7 +160,182 @@ def abort(service):
 
     Returns what was done. Fails if a balancer could not be told; the others then were.
     """
-    return sluice_orders.abort(_steps(service), _who())
+    view = _steps(service)
+    if not view.service.canary or view.ledger.open_release(view.name, "stable"):
+        return sluice_roll_orders.abort(view, _who())
+    return sluice_orders.abort(view, _who())
+
+
+@_for_users
+def plan(service, version=None):
+    """
+    Tell what a roll would do, host by host; changes nothing.
+
+    CLI Example:
+
+    .. code-block:: bash
+
+        salt-run release.plan itrust
+        salt-run release.plan itrust 20261124101500-0a1b2c3 --out=json
+
+    service, version (str)
+        What would be rolled. Default version: the one that waits for its turn, else the newest artifact.
+
+    Returns text at the command line, and with `--out=json` or from other code a dict: `service`, `version`,
+    `batches` (lists of ids), `hosts` (id to `now`, `half_way`, `changes`, `error`), `problems`. The exit code
+    is 1 if there are problems, that is, if the roll could not begin now.
+    """
+    told = sluice_roll_show.plan(_steps(service), version)
+    if is_for_people(__opts__, "release.plan"):
+        text = sluice_roll_show.plan_text(told)
+        if told["problems"]:
+            raise Failed(text)
+        return text
+    return told | ({"retcode": 1} if told["problems"] else {})
+
+
+@_for_users
+def roll_check(service=None, version=None):
+    """
+    Make sure that a version can be rolled now; changes nothing on any host. A step of rolling.sls.
+
+    CLI Example:
+
+    .. code-block:: bash
+
+        salt-run release.roll_check itrust
+
+    service, version (str)
+        See :py:func:`plan`.
+
+    Returns a line with the batches. Fails with a line that says what is not ready: an unknown service or
+    version, another roll, a pin, an alert, Redis or a balancer that does not answer, a batch that is too
+    large. A queued roll that fails here is written down as refused.
+    """
+    view = _steps(service)
+    try:
+        return sluice_roll_orders.check(view, version)
+    except ReleaseError as error:
+        sluice_roll_orders.refuse_queued(view, version, str(error))
+        raise
+
+
+@_for_users
+def roll_start(service=None, version=None):
+    """
+    Open a roll in the ledger, with its hosts in their order. A step of rolling.sls.
+
+    CLI Example:
+
+    .. code-block:: bash
+
+        salt-run state.orchestrate rolling pillar='{"service": "itrust"}'
+    """
+    return sluice_roll_orders.start(_steps(service), version, _who(), f"operator {_who()}").told()
+
+
+@_for_users
+def roll(service):
+    """
+    Update the hosts of the open roll, batch by batch. A step of rolling.sls.
+
+    CLI Example: see :py:func:`roll_start`.
+
+    Returns a line about how it went. Fails, with the roll stopped in the ledger, at an alert, an abort, a
+    batch that cannot be spared, or more failed hosts than `roll:max_failures`.
+    """
+    return _to_its_end(_steps(service), lambda view: sluice_roll_orders.held(view).walk(), ended=False)
+
+
+@_for_users
+def roll_finish(service):
+    """
+    Let every later highstate run the version of the roll. The last step of rolling.sls.
+
+    CLI Example: see :py:func:`roll_start`.
+    """
+    return _to_its_end(_steps(service), lambda view: sluice_roll_orders.held(view).finish())
+
+
+@_for_users
+def resume(service):
+    """
+    Go on with a roll whose process is gone, or that was stopped, from the last verified host.
+
+    CLI Example:
+
+    .. code-block:: bash
+
+        salt-run release.resume itrust
+
+    service (str)
+        Whose roll to go on with. What each host that was begun truly runs is looked at first: one that has
+        ended its update by itself is not updated again. Hosts that failed are tried again.
+
+    Returns a line about how it went. Exit code 0 when all is done, 1 if it was stopped or refused.
+    """
+    return _to_its_end(_steps(service), sluice_roll_orders.resume)
+
+
+@_for_users
+def undo(service, id_=None):
+    """
+    Roll back to the version before a roll, as a roll of its own. An alert does not stop it.
+
+    CLI Example:
+
+    .. code-block:: bash
+
+        salt-run release.undo itrust
+        salt-run release.undo itrust 7
+
+    service (str)
+        Whose roll to take back.
+
+    id_ (int)
+        Which one, see `release.history`. Default: the last one, whether it is done, was stopped, or its
+        process is gone. It becomes `undone` when all hosts run the version before it.
+
+    Returns a line about how it went. Exit code 0 when all is done, 1 if it was stopped or refused.
+    """
+    return _to_its_end(_steps(service), lambda view: sluice_roll_orders.undo(view, id_, _who()))
+
+
+def _to_its_end(view, work, ended=True):
+    """Do what ends a roll, or may; then the one that waits begins by itself."""
+    try:
+        done = work(view)
+    except ReleaseError:
+        sluice_roll_orders.begin_queued(view)
+        raise
+    if ended:
+        sluice_roll_orders.begin_queued(view)
+    return done
+
+
+@_for_users
+def watch(service):
+    """
+    Print what happens in the roll that is open, with the time left, until it has ended.
+
+    CLI Example:
+
+    .. code-block:: bash
+
+        salt-run release.watch itrust
+
+    service (str)
+        Whose roll to follow. If none is open, the outcome of the last one is told.
+
+    Returns a line about the outcome. Exit code 0 if it is done; 1 if it was stopped, or its process is gone.
+    """
+    view = _steps(service)
+    events = view.fleet.events(f"release/{view.name}/roll/", sluice_roll_show.LISTEN_SECONDS)
+    ended = sluice_roll_show.watch(view, events, lambda line: print(line, flush=True))
+    well, line = sluice_roll_show.outcome(view, ended)
+    if not well:
+        raise Failed(line)
+    return line
 
 
 @_for_users

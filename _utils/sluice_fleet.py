@@ -6,12 +6,13 @@ The one `sluice_*` module that calls Salt. It takes the master's options as an a
 
 import contextlib
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
 import salt.cache  # type: ignore[import-untyped]
 import salt.client  # type: ignore[import-untyped]
+import salt.utils.event  # type: ignore[import-untyped]
 import salt.utils.minions  # type: ignore[import-untyped]
 import sluice_balancers
 import sluice_nodegroups
@@ -74,15 +75,22 @@ class Fleet:
         return found
 
     def call(
-        self, ids: Iterable[str], fun: str, *args: object, timeout: int = CALL_SECONDS, **kwargs: object
+        self,
+        ids: Iterable[str],
+        fun: str,
+        *args: object,
+        timeout: int = CALL_SECONDS,
+        longest: int = 0,
+        **kwargs: object,
     ) -> dict[str, Answer]:
         """
         Run `fun` on the minions `ids` and wait. Every id is in the result, silent ones with an error.
 
         Who has not answered after `timeout` seconds is asked whether it is still at it. If it is, it is
-        waited for another minute and no longer: a run that never ends must not keep a thread of the reactor.
+        waited for until `longest` seconds are over, a minute after `timeout` by default, and no longer: a run
+        that never ends must not keep a thread of the reactor.
         """
-        wanted, longest = list(ids), timeout + STILL_AT_IT_SECONDS
+        wanted, longest = list(ids), longest or timeout + STILL_AT_IT_SECONDS
         with salt.client.LocalClient(mopts=self.opts) as client:
             coming = client.cmd_iter_no_block(
                 wanted,
@@ -100,11 +108,35 @@ class Fleet:
             why = f"no end after {longest} s; see what it is at with saltutil.running"
         return {id_: _answer(got.get(id_), why) for id_ in wanted}
 
+    def events(self, prefix: str, wait: float) -> Iterator[tuple[str, dict[str, Any]] | None]:
+        """
+        The events of the master's bus whose tag begins with `prefix`, as rest of the tag and data; None
+        whenever nothing came for `wait` seconds.
+        """
+        with salt.utils.event.get_master_event(self.opts, self.opts["sock_dir"], listen=True) as bus:
+            while True:
+                event = bus.get_event(wait=wait, tag=prefix, full=True, auto_reconnect=True)
+                yield (event["tag"].removeprefix(prefix), event["data"]) if event else None
+
+    def fire(self, tag: str, data: dict[str, Any]) -> None:
+        """An event on the master's bus. Who listens is not known, so a bus that is not there is no error."""
+        with (
+            contextlib.suppress(Exception),
+            salt.utils.event.get_master_event(self.opts, self.opts["sock_dir"], listen=False) as bus,
+        ):
+            bus.fire_event(data, tag)
+
     def ask(
-        self, ids: Iterable[str], fun: str, *args: object, timeout: int = CALL_SECONDS, **kwargs: object
+        self,
+        ids: Iterable[str],
+        fun: str,
+        *args: object,
+        timeout: int = CALL_SECONDS,
+        longest: int = 0,
+        **kwargs: object,
     ) -> dict[str, Any]:
         """Like `call`, but returns the values; ReleaseError with the first error if there was one."""
-        answers = self.call(ids, fun, *args, timeout=timeout, **kwargs)
+        answers = self.call(ids, fun, *args, timeout=timeout, longest=longest, **kwargs)
         for id_, answer in answers.items():
             if answer.error is not None:
                 raise ReleaseError(f"{id_}: {fun} failed: {answer.error}")

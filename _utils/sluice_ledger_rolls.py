@@ -107,6 +107,11 @@ class Rolls(LedgerFile):
             )
             return release
 
+    def refuse_roll(self, service: str, version: str) -> None:
+        """RefusedError if `begin_roll` would refuse now."""
+        with self._translated(), self._connect() as db:
+            _refuse_roll(db, service, version)
+
     def take_over(self, release: Release) -> Release:
         """
         This process works on a roll from here on: one whose process is gone, or the latest, if it stopped.
@@ -116,7 +121,7 @@ class Rolls(LedgerFile):
         with self._transaction() as db:
             current = by_id(db, release.id)
             if current.held_elsewhere:
-                raise RefusedError(_held(current))
+                raise RefusedError(why_held(current))
             other = open_release(db, current.service, "stable")
             if current.state not in HALF_WAY or (other and other.id != current.id):
                 raise RefusedError(
@@ -169,7 +174,7 @@ class Rolls(LedgerFile):
         with self._transaction() as db:
             current = open_release(db, service, "stable")
             if current:
-                raise RefusedError(_held(current))
+                raise RefusedError(why_held(current))
             db.execute("INSERT OR REPLACE INTO pins VALUES (?, ?, ?, ?, ?)", astuple(pin))
             set_version(db, service, "stable", version)
         return pin
@@ -207,7 +212,7 @@ def _pinned(db: sqlite3.Connection, service: str) -> Pin | None:
 def _refuse_roll(db: sqlite3.Connection, service: str, version: str) -> None:
     current = open_release(db, service, "stable")
     if current:
-        raise RefusedError(_held(current))
+        raise RefusedError(why_held(current))
     pin = _pinned(db, service)
     if pin and pin.version != version:
         raise RefusedError(
@@ -216,8 +221,8 @@ def _refuse_roll(db: sqlite3.Connection, service: str, version: str) -> None:
         )
 
 
-def _held(current: Release) -> str:
-    """Why nothing else may be done now, and what may."""
+def why_held(current: Release) -> str:
+    """For an open release: why nothing else may be done now, and what may."""
     about = f"{current.service}: release {current.id} of {current.version}"
     if current.held_elsewhere or current.held_here:
         return (

@@ -30,7 +30,7 @@ def _checked(view: ServiceView, version: str) -> str:
         refuse_second(current, version)
     canaries, balancers = view.canaries(), view.balancers()
     view.fleet.ask(canaries, "test.ping", timeout=PING_SECONDS)
-    _check_redis(view)
+    check_redis(view)
     _check_needs(view, canaries)
     _check_balancers(view, canaries)
     commit = sluice_git.check_version(view.service.source, version)
@@ -38,7 +38,8 @@ def _checked(view: ServiceView, version: str) -> str:
     return f"{view.name} {version} ({commit[:12]}) can go to {', '.join(canaries)}; ready: {', '.join(ready)}"
 
 
-def _check_redis(view: ServiceView) -> None:
+def check_redis(view: ServiceView) -> None:
+    """ReleaseError if Redis does not answer, or keeps an alert for the service."""
     try:
         with at_master(view.settings.redis, REDIS_SECONDS) as redis:
             kept = redis.call("GET", alert_key(view.name))
