@@ -3,8 +3,8 @@ Ship a service to its canary, look at it, and stop it.
 
 The steps `check`, `start`, `drain`, `verify`, `admit`, `confirm` and `fail` belong to `salt/canary.sls`;
 `roll_check`, `roll_start`, `roll` and `roll_finish` to `salt/rolling.sls`; `plan`, `resume`, `undo`, `watch`,
-`status`, `clear` and `abort` are for operators; `alert`, `push` and `ready` are called by the reactor. What
-they do stands in `_utils/sluice_*.py`; here is only the edge to Salt.
+`status`, `clear`, `abort` and `report` are for operators; `alert`, `push`, `ready`, `pushed` and `built` are
+called by the reactor. What they do stands in `_utils/sluice_*.py`; here is only the edge to Salt.
 """
 
 import functools
@@ -12,6 +12,7 @@ import logging
 
 import sluice_alert
 import sluice_config
+import sluice_hook_orders
 import sluice_orders
 import sluice_ready
 import sluice_roll_orders
@@ -20,6 +21,7 @@ import sluice_states
 import sluice_status
 from sluice_errors import EventRefused, ReleaseError
 from sluice_fleet import Fleet
+from sluice_ledger import Ledger
 from sluice_runner import Failed, for_users, is_for_people
 from sluice_steps import Steps
 
@@ -454,3 +456,69 @@ def alert(event=None):
     log.log(level, "release.alert: %(service)s by %(by)s at %(at)s: %(reason)s", accepted)
     log.log(level, "release.alert: doors for %s: %s", accepted["service"], doors)
     return {"alert": accepted, "doors": doors}
+
+
+def pushed(event=None):
+    """
+    Have a push built, if it is one of the service's branch. Called by reactor/pushed.sls.
+
+    CLI Example: none; to build by hand, start the job in Jenkins
+
+    event (str)
+        JSON text of the event, all of it hostile but what the seal of the master's own door covers.
+
+    Returns a line, or `{"refused": why}`, which is in the ledger as well. Never raises.
+    """
+    try:
+        settings = _settings()
+        order = sluice_hook_orders.opened(event, settings)
+        done = sluice_hook_orders.pushed(order, settings.service(order.service), Ledger(settings.ledger))
+    except ReleaseError as error:
+        log.warning("release.pushed: %s", error)
+        return {"refused": str(error)}
+    log.info("release.pushed: %s", done)
+    return done
+
+
+def built(event=None):
+    """
+    Roll what was built, if it is what was pushed. Called by reactor/built.sls.
+
+    CLI Example: see :py:func:`report`
+
+    event (str)
+        JSON text of the event, all of it hostile but what the seal of the master's own door covers.
+
+    Returns a line, or `{"refused": why}`, which is in the ledger as well. Never raises. The roll is a job of
+    its own and goes on after this.
+    """
+    try:
+        order = sluice_hook_orders.opened(event, _settings())
+        done = sluice_hook_orders.built(order, _steps(order.service))
+    except ReleaseError as error:
+        log.warning("release.built: %s", error)
+        return {"refused": str(error)}
+    log.info("release.built: %s", done)
+    return done
+
+
+@_for_users
+def report(service, version, url, sha256, commit):
+    """
+    Report a build by hand, as its build server does: when the master was away for longer than that tried.
+
+    CLI Example:
+
+    .. code-block:: bash
+
+        salt-run release.report itrust 20261124101500-0a1b2c3d4e \\
+            url=http://jenkins:8081/itrust/20261124101500-0a1b2c3d4e/iTrust.war sha256=... commit=...
+
+    service, version, url, sha256, commit (str)
+        As the build's console tells them; `sha256` is beside the artifact as well, `commit` whole.
+
+    Returns a line. Fails, with the reason in the ledger, if it is not to be rolled.
+    """
+    view = _steps(service)
+    told = {"version": version, "url": url, "sha256": sha256, "commit": commit}
+    return sluice_hook_orders.built(sluice_hook_orders.by_hand(view.service, told, _who()), view)

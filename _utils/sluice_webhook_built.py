@@ -2,7 +2,6 @@
 
 import re
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
 from urllib.parse import unquote, urlsplit
 
 import sluice_artifact
@@ -11,10 +10,8 @@ from sluice_errors import EventRefused, ReleaseError
 from sluice_webhook import Order, parsed
 from sluice_webhook_push import COMMIT
 
-# The commit's own date and its first digits, so that one commit has one version and versions have an order.
-VERSION = re.compile(r"(\d{14})-([0-9a-f]{7,40})\Z")
-# A commit from further ahead than clocks differ would be newer than all that follow.
-LONGEST_AHEAD = timedelta(days=1)
+# The commit's own date and its first digits, so that one commit has one version.
+VERSION = re.compile(r"\d{14}-([0-9a-f]{7,40})\Z")
 FIELDS = ("version", "url", "sha256", "commit", "build_url")
 
 
@@ -38,18 +35,18 @@ class BuildRefused(EventRefused):
         self.version = version
 
 
-def read(order: Order, service: Service, now: datetime | None = None) -> Build:
+def read(order: Order, service: Service) -> Build:
     """
     The build that a report tells of.
 
-    BuildRefused if it failed, or is of another branch; if its version is not made of its commit, its commit
-    is of tomorrow, or its artifact lies elsewhere than the service's artifacts.
+    BuildRefused if it failed, or is of another branch; if its version is not made of its commit, or its
+    artifact lies elsewhere than the service's artifacts.
     """
     told = _told(order)
     version, url, sha256, commit, page = (told.get(key, "") for key in FIELDS)
     build = Build(version, url, sha256, commit, _page(page))
     try:
-        _check(build, told.get("branch", ""), told.get("result", ""), service, now or datetime.now(UTC))
+        _check(build, told.get("branch", ""), told.get("result", ""), service)
     except ReleaseError as error:
         raise BuildRefused(str(error), _named(build)) from error
     return build
@@ -63,13 +60,7 @@ def _told(order: Order) -> dict[str, str]:
     return {key: value if isinstance(value, str) else "" for key, value in told.items()}
 
 
-def age(version: str) -> str:
-    """What tells which of two versions is older; empty for one that no build made."""
-    found = VERSION.match(version)
-    return found[1] if found else ""
-
-
-def _check(build: Build, branch: str, result: str, service: Service, now: datetime) -> None:
+def _check(build: Build, branch: str, result: str, service: Service) -> None:
     if branch != service.branch:
         raise EventRefused(f"it was built from {shown(branch)} (want the branch {service.branch})")
     if result != "SUCCESS":
@@ -78,19 +69,10 @@ def _check(build: Build, branch: str, result: str, service: Service, now: dateti
     found = VERSION.match(build.version)
     if not found:
         raise EventRefused(f"its version is {shown(build.version)} (want yyyymmddHHMMSS-commit)")
-    if not COMMIT.match(build.commit) or not build.commit.startswith(found[2]):
+    if not COMMIT.match(build.commit) or not build.commit.startswith(found[1]):
         raise EventRefused(f"its version {build.version} is not of its commit {shown(build.commit)}")
-    if _time(found[1]) > now + LONGEST_AHEAD:
-        raise EventRefused(f"its commit is dated {found[1]}, in the future; check that machine's clock")
     sluice_artifact.checked_sha256(build.sha256)
     _refuse_elsewhere(sluice_artifact.checked_url(build.url), service.artifacts)
-
-
-def _time(digits: str) -> datetime:
-    try:
-        return datetime.strptime(digits, "%Y%m%d%H%M%S").replace(tzinfo=UTC)
-    except ValueError as error:
-        raise EventRefused(f"its version begins with {digits}, which is no date and time") from error
 
 
 def _refuse_elsewhere(url: str, prefix: str) -> None:
