@@ -163,13 +163,12 @@ def wait_for_minions(lab: Lab) -> None:
 
 def ping(lab: Lab) -> set[str]:
     """The ids of the minions that answer now."""
-    command = ["salt", "--static", "--out=json", "--timeout=5", "*", "test.ping"]
+    command = ["salt-run", "--out=json", "manage.up", "timeout=5", "gather_job_timeout=5"]
     said = machines.exec_in(lab, identity.MASTER, command, timeout=60).stdout
     try:
-        answers = json.loads(said)
+        return set(json.loads(said))
     except ValueError:
         return set()
-    return {minion for minion, answer in answers.items() if answer is True}
 
 
 def highstate(lab: Lab) -> None:

@@ -37,7 +37,7 @@ BUILD_TOOLS = ("pip", "setuptools", "wheel")
 SALT_COMMANDS = (
     "salt", "salt-call", "salt-cloud", "salt-key", "salt-master", "salt-minion", "salt-run", "salt-api",
 )
-# An image has 1.2 GB: besides those in use, this many recent ones of each kind are kept.
+# An image has 1.0 GB: besides those in use, this many recent ones of each kind are kept.
 KEPT = 2
 # What builds an image runs in this control group, so that nothing of an interrupted build goes on.
 GROUP = "sluice-lab-build"

@@ -22,8 +22,8 @@ NO_ROOT = "e2e: needs root for the lab's machines; run it with sudo"
 
 
 def pytest_collection_modifyitems(config, items):
-    """Mark what lies in tests/e2e, and leave it out where there is no root; in CI that is an error."""
-    e2e = [item for item in items if "tests/e2e/" in item.path.as_posix()]
+    """Mark what lies in tests/e2e and tests/e2e_rolling; left out where there is no root: in CI an error."""
+    e2e = [item for item in items if "tests/e2e" in item.path.as_posix()]
     for item in e2e:
         item.add_marker(pytest.mark.e2e)
     if os.geteuid() == 0 or not e2e:
