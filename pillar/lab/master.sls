@@ -1,2 +1,4 @@
 master:
   environment: lab
+salt_api:
+  plain_http: true   # on the lab's own bridge

@@ -28,6 +28,8 @@ release_settings:
       repository: git://{{ fleet.lab.addresses["git-1"] }}/itrust
       branch: main
       artifacts: http://{{ fleet.lab.addresses["jenkins-1"] }}:8081/
+      push:
+        trigger: {url: http://{{ fleet.lab.addresses["jenkins-1"] }}:8080/job/itrust/build}
       # One host at a time, the database's host last: five hosts of which three must stay up.
       roll:
         batches: [1]

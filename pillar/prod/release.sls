@@ -27,6 +27,9 @@ release_settings:
       repository: https://git.example.com/itrust.git
       branch: main
       artifacts: http://10.20.0.16:8081/
+      # The job that a webhook starts; its token and the webhooks' secrets are in secrets/master.sls.
+      push:
+        trigger: {url: http://10.20.0.16:8080/job/itrust/build}
       # The first host alone, then more at once; the database's host last.
       roll:
         batches: [1, 2]

@@ -1,12 +1,15 @@
 # The Salt master of a fleet, from a checkout of this repository on the same machine.
-{%- from "master/map.jinja" import master with context %}
+{%- from "master/map.jinja" import master, api with context %}
 {%- import_yaml "master/release.yaml" as release_defaults %}
 {%- set release = salt["pillar.get"]("release_settings", default=release_defaults, merge=True) %}
 {%- from "secrets.jinja" import required %}
 {%- from "master/redis.jinja" import redis, passwords with context %}
 {%- set secrets = {"release_settings:alert_token": release.alert_token} %}
 {%- for name, password in passwords | dictsort %}{% do secrets.update({"redis:users:" ~ name ~ ":password": password}) %}{% endfor %}
+{%- for name, user in api.users | dictsort %}{% do secrets.update({"salt_api:users:" ~ name ~ ":password": user.password}) %}{% endfor %}
 {{ required("master", secrets) }}
+include:
+  - master.api
 {%- if release.redis is defined %}
 
 master-pillar:
@@ -26,6 +29,9 @@ master-config-{{ name }}:
     - mode: '0644'
     - watch_in:
       - service: master-service
+      {%- if api.users %}
+      - service: master-api-service
+      {%- endif %}
 {%- endfor %}
 
 {%- for source, name in [("conf/minion.d/sluice.conf", "minion.d/sluice.conf"), ("requirements/balancer.lock", "balancer/requirements.lock"), ("requirements/mongodb-lab.lock", "mongodb/requirements.lock")] %}
@@ -66,6 +72,10 @@ master-release-settings:
     - mode: '0600'
     - dir_mode: '0755'
     - show_changes: False
+    {%- if api.users %}
+    - require_in:
+      - service: master-api-service
+    {%- endif %}
 
 master-service:
   service.running:

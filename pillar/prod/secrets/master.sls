@@ -3,3 +3,6 @@
 # key (docs/reference/pillar.md tells how):  printf %s 'the secret' | gpg --armor --encrypt -r sluice-master
 release_settings:
   alert_token: ''
+salt_api:
+  users:
+    jenkins: {password: ''}   # the same as jenkins:report:password

@@ -30,6 +30,7 @@ EMPTY = {
         "redis:users:release:password",
         "redis:users:writer:password",
         "release_settings:alert_token",
+        "salt_api:users:jenkins:password",
     ],
     "lb-1": [
         "balancer:admin_token",
@@ -99,7 +100,7 @@ def file_states(one):
 @pytest.mark.parametrize(
     ("minion_id", "files"),
     [
-        ("master", {"release.json"}),
+        ("master", {"release.json", "api.users"}),
         ("lb-1", {"admin.token", "redis.password", "alert.tokens.json", "host.tokens.json"}),
         ("redis-1", set()),
         ("redis-2", set()),
