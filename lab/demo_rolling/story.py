@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import threading
 import time
 from typing import Any
@@ -22,7 +23,7 @@ DONE_BEFORE_DEATH = 2
 # Nobody may be logged out by the loss of a host: every user comes by a few times meanwhile.
 LOST_SECONDS = 20
 # Without the drain, so that it is as bare as a batch can be; nobody is on it then.
-BARE = '{"itrust": {"balanced": false}}'
+BARE = {"itrust": {"balanced": False}}
 
 
 class Story:
@@ -146,16 +147,17 @@ class Story:
 
     def _bare_batch(self) -> None:
         """The last update again by a bare `salt -b 1`: nobody drained, as nobody is on it."""
-        apply = ["-N", "itrust", "state.apply", "itrust", f"pillar={BARE}"]
+        first = self.rolls.artifact(self.rolls.rows()[0].version)
         with step("back to the first version, all at once"):
-            first = self.rolls.rows()[0].version
-            self._salt("salt-run", "release.pin", "itrust", first, "the demo's bare batch")
-            self._salt("salt", "--timeout=300", *apply, timeout=ROLL_SECONDS)
-            self._salt("salt-run", "release.unpin", "itrust")
+            self._bare_apply("--timeout=300", pillar=BARE | {"release": {"itrust": {"stable": first}}})
         with step("the same update by a bare `salt -b 1`"):
             began = time.monotonic()
-            self._salt("salt", "-b", "1", *apply, timeout=ROLL_SECONDS)
+            self._bare_apply("-b", "1", pillar=BARE)
             self.result["bare_batch_seconds"] = round(time.monotonic() - began, 1)
+
+    def _bare_apply(self, *options: str, pillar: dict[str, Any]) -> None:
+        words = ["-N", "itrust", "state.apply", "itrust", f"pillar={json.dumps(pillar)}"]
+        self._salt("salt", *options, *words, timeout=ROLL_SECONDS)
 
     def _totals(self, lost: int) -> dict[str, Any]:
         failures = self.users.failed()

@@ -1,6 +1,7 @@
 """The fleet of iTrust as a tester sees it: versions, built and declared in pillar, and applied by hand."""
 
 import hashlib
+import json
 import subprocess
 import sys
 import zipfile
@@ -14,6 +15,12 @@ APP = Path(__file__).resolve().parents[1] / "apps/itrust"
 SERVER, PORT, PLACE = "jenkins-1", 8081, "/srv/versions"
 PILLAR = "pillar/lab/itrust.sls"
 STATES = ["state.apply", "--state-output=changes", "--state-verbose=False"]
+ADD = """\
+import sys
+sys.path.insert(0, "/srv/sluice/_utils")
+from sluice_ledger import Artifact, Ledger
+Ledger("/var/lib/sluice/ledger.db").add_artifact(Artifact("itrust", *sys.argv[1:]))
+"""
 
 
 class Rolling:
@@ -45,21 +52,44 @@ class Rolling:
 
     def declare(self, version):
         """Pillar names a version, as the first one does on a fleet without a ledger's word."""
-        url = f"http://{self.lab.machine(SERVER).address}:{PORT}/{version}.war"
         text = (checkout.CHECKOUT / PILLAR).read_text()
-        artifact = (
-            f'itrust:\n  artifact: {{version: {version}, url: "{url}", sha256: {self.sha256(version)}}}\n'
-        )
-        self.ok("master", "tee", f"/srv/sluice/{PILLAR}", text=text.replace("itrust:\n", artifact, 1))
+        artifact = {"version": version, "url": self.url(version), "sha256": self.sha256(version)}
+        told = f"itrust:\n  artifact: {json.dumps(artifact)}\n"
+        self.ok("master", "tee", f"/srv/sluice/{PILLAR}", text=text.replace("itrust:\n", told, 1))
 
     def apply(self, *more):
         """`salt -b 1 -N itrust state.apply`, as a person would; the finished process."""
         words = ["salt", "-b", "1", *more, "-N", "itrust", *STATES]
         return machines.exec_in(self.lab, "master", words, timeout=500)
 
+    def publish(self, version):
+        """The ledger knows the version's artifact, as after the report of a build."""
+        words = ["/opt/salt/bin/python3", "-c", ADD, version, self.url(version), self.sha256(version)]
+        self.ok("master", *words)
+
+    def roll(self, version):
+        """`salt-run state.orchestrate rolling` of a version; the finished process."""
+        return self.release(*self._order(version))
+
+    def begin(self, version):
+        """The same as a job of its own, as a push begins one."""
+        self.ok("master", "systemd-run", "--quiet", "--collect", "salt-run", *self._order(version))
+
+    def _order(self, version):
+        self.publish(version)
+        order = json.dumps({"service": "itrust", "version": version})
+        return ["state.orchestrate", "rolling", f"pillar={order}"]
+
+    def release(self, *words, timeout=600):
+        """`salt-run release.…`; the finished process."""
+        return machines.exec_in(self.lab, "master", ["salt-run", *words], timeout=timeout)
+
     def apply_on(self, host):
         """The states of one host, asked for on it; the finished process."""
         return machines.exec_in(self.lab, host, ["salt-call", "--retcode-passthrough", *STATES], timeout=300)
+
+    def url(self, version):
+        return f"http://{self.lab.machine(SERVER).address}:{PORT}/{version}.war"
 
     def sha256(self, version):
         """The hash of a version's artifact, which lies on the artifacts' server then."""
