@@ -18,17 +18,6 @@ PUSHED = ("itrust",)
 BUILDER = "jenkins-1"
 # The same as in pillar/lab/secrets/jenkins.sls.
 TRIGGER_TOKEN = "lab-fake-jenkins-trigger"
-# A git host starts a build by the job's URL; in curl's own input, so that no argument shows the token.
-HOOK = """\
-#!/bin/sh
-while read -r _ _ ref; do
-  test "$ref" = refs/heads/main || continue
-  curl --silent --show-error --fail --max-time 10 --request POST --output /dev/null --config - <<END &&
-url = "http://{address}:8080/job/{application}/build?token={token}"
-END
-  echo "the build of {application} was asked for"
-done
-"""
 UNIT = """\
 [Unit]
 Description=Git repositories of the lab's applications
@@ -67,5 +56,11 @@ def write_hook(lab: Lab, application: str, repository: Path) -> None:
     """Have a push of `main` built, where the lab has the machine that builds."""
     for machine in lab.machines:
         if machine.id == BUILDER:
-            text = HOOK.format(address=machine.address, application=application, token=TRIGGER_TOKEN)
-            files.write(repository / "hooks/post-receive", text, 0o755)
+            token = repository.with_name(f"{application}.token")
+            trigger = f"http://{machine.address}:8080/job/{application}/build"
+            for name, value in {"trigger": trigger, "tokenFile": f"/srv/git/{token.name}"}.items():
+                run(["git", "-C", repository, "config", f"sluice.{name}", value])
+            files.write(token, TRIGGER_TOKEN, 0o600)
+            files.write(
+                repository / "hooks/post-receive", (CHECKOUT / "scripts/post-receive").read_text(), 0o755
+            )

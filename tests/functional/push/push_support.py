@@ -8,8 +8,10 @@ import time
 import urllib.error
 import urllib.request
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from urllib.parse import parse_qs, urlsplit
 
+HOOK = Path(__file__).resolve().parents[3] / "scripts/post-receive"
 REPOSITORY = "https://git.example.com/itrust.git"
 COMMIT = "59b20b8d5c6ff8d09518216e87c3d2ba80fc1d2b"
 PASSWORD = "not-a-secret-of-the-builder"
@@ -78,12 +80,17 @@ class _Jenkins(_Handler):
         if self.path == "/crumbIssuer/api/json":
             crumb = b'{"crumb": "c-1", "crumbRequestField": "Jenkins-Crumb"}'
             return self.say(200, crumb, Set_Cookie="JSESSIONID=s-1; Path=/")
-        return self.say(404)
+        return self.trigger()
 
     def do_POST(self):
-        parts = urlsplit(self.path)
         if (self.headers.get("Jenkins-Crumb"), self.headers.get("Cookie")) != ("c-1", "JSESSIONID=s-1"):
             return self.say(403)
+        return self.trigger()
+
+    def trigger(self):
+        parts = urlsplit(self.path)
+        if parts.path != "/job/itrust/build":
+            return self.say(404)
         query = {key: found[0] for key, found in parse_qs(parts.query).items()}
         if query.get("token") != self.server.token:
             return self.say(403)
