@@ -8,6 +8,7 @@ import sys
 from lab import settings
 from lab.demo.report import tell
 from lab.demo_rolling import report
+from lab.demo_rolling.rolls import WORK
 from lab.demo_rolling.story import PORT, Story
 from lab.settings import Lab
 from lab.stage import play
@@ -26,7 +27,7 @@ The lab is still up. Try:
       salt-run release.history itrust
       salt-run release.plan itrust
       salt -b 1 -N itrust state.apply                              # nothing to do: drains nobody
-  python3 -m lab --name {name} exec git-1 -- git -C /root/itrust push origin v6:main   # changes the schema
+  python3 -m lab --name {name} exec git-1 -- git -C {work} push origin v6:main    # changes the schema
   http://{address}:{port}/iTrust/                                  # 9000000001 / pw
   python3 -m lab --name {name} down
 """
@@ -44,7 +45,7 @@ def main() -> int:
 
 
 def after(lab: Lab) -> str:
-    return NEXT.format(name=lab.name, address=lab.machine("lb-1").address, port=PORT)
+    return NEXT.format(name=lab.name, address=lab.machine("lb-1").address, port=PORT, work=WORK)
 
 
 if __name__ == "__main__":

@@ -11,7 +11,7 @@ from lab.errors import LabError
 from lab.process import wait_until
 from lab.settings import Lab
 
-WORK = "/root/itrust"
+WORK = "/srv/developer/itrust"
 CURRENT = "srv/itrust/current"
 # Read and not asked of the runner, so that a look costs the master a few milliseconds and no Salt process.
 OPENED = """\

@@ -33,7 +33,7 @@ class Rolling:
         self.serve()
 
     def serve(self):
-        """The artifacts' server on jenkins-1, until `stop_serving`; one of a run before makes place."""
+        """The artifacts' server on jenkins-1, on jenkins-1; one of a run before makes place."""
         machines.exec_in(self.lab, SERVER, ["systemctl", "stop", "versions"])
         self.ok(SERVER, "mkdir", "-p", PLACE)
         serve = ["python3", "-m", "http.server", str(PORT), "--directory", PLACE]
@@ -42,9 +42,6 @@ class Rolling:
         wait_until(
             lambda: machines.exec_in(self.lab, SERVER, ask).returncode == 0, "the artifacts' server", 20
         )
-
-    def stop_serving(self):
-        self.ok(SERVER, "systemctl", "stop", "versions")
 
     def ok(self, machine, *words, timeout=120, text=None):
         """Run a command on a machine; what it printed."""
@@ -84,9 +81,9 @@ class Rolling:
         """`salt-run release.…`; the finished process."""
         return machines.exec_in(self.lab, "master", ["salt-run", *words], timeout=timeout)
 
-    def apply_on(self, host):
-        """The states of one host, asked for on it; the finished process."""
-        return machines.exec_in(self.lab, host, ["salt-call", "--retcode-passthrough", *STATES], timeout=300)
+    def drains(self):
+        """How many hosts have drained themselves at the balancer until now."""
+        return self.ok("lb-1", "journalctl", "--no-pager", '--grep=audit: .*"what": "drain"').count("\n")
 
     def url(self, version):
         return f"http://{self.lab.machine(SERVER).address}:{PORT}/{version}.war"
