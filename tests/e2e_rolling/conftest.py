@@ -4,9 +4,10 @@ import os
 
 import pytest
 
-from lab import fleet, settings
+from lab import fleet
 from lab.demo_rolling.users import Users
 from lab.process import wait_until
+from tests.support import labs
 from tests.support.rolling import Rolling
 
 REUSE = os.environ.get("SLUICE_E2E_REUSE") == "1"
@@ -15,10 +16,10 @@ REUSE = os.environ.get("SLUICE_E2E_REUSE") == "1"
 @pytest.fixture(scope="session")
 def rolling(tmp_path_factory):
     """Version 1 on five hosts. SLUICE_E2E_REUSE=1 keeps them for the next run."""
-    lab = settings.load("e2e-rolling", "e2erbr", "10.64.0.0/24", "itrust", env={})
+    lab = labs.settings_of("e2e-rolling", "e2erbr", "itrust")
     if not REUSE:
         # The lab of tests/e2e is done with by now, and two fleets are slow beside each other.
-        fleet.down(settings.load("e2e", "e2ebr", "10.60.0.0/24", "checkbox", env={}))
+        fleet.down(labs.settings_of("e2e", "e2ebr"))
         fleet.down(lab)
     try:
         fleet.up(lab)

@@ -8,7 +8,7 @@ from types import SimpleNamespace
 
 import pytest
 import yaml
-from push_support import PASSWORD, REPOSITORY, SECRETS, TRIGGER, Servers, ask, wait_for
+from push_support import PASSWORD, REPOSITORY, SECRETS, TRIGGER, Servers, ask, log_in, wait_for
 from saltfactories.bases import SaltDaemon
 from saltfactories.daemons.api import SaltApi
 from sluice_ledger import Ledger
@@ -115,7 +115,3 @@ def token(api):
     status, headers, body = log_in(api, "jenkins", PASSWORD)
     assert status == 200
     return json.loads(body)["return"][0]["token"]
-
-
-def log_in(api, user, password, **more):
-    return ask(f"{api.url}/login", {"username": user, "password": password, "eauth": "file", **more})

@@ -33,6 +33,10 @@ def ask(url, body=b"", headers=(), method="POST"):
             return error.code, error.headers, error.read()
 
 
+def log_in(api, user, password, **more):
+    return ask(f"{api.url}/login", {"username": user, "password": password, "eauth": "file", **more})
+
+
 def wait_for(condition, seconds=30.0, what="a condition"):
     """Poll until `condition()` is true; its value. AssertionError after the deadline."""
     deadline = time.monotonic() + seconds
