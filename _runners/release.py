@@ -3,8 +3,9 @@ Ship a service to its canary, look at it, and stop it.
 
 The steps `check`, `start`, `drain`, `verify`, `admit`, `confirm` and `fail` belong to `salt/canary.sls`;
 `roll_check`, `roll_start`, `roll` and `roll_finish` to `salt/rolling.sls`; `plan`, `resume`, `undo`, `watch`,
-`status`, `clear`, `abort` and `report` are for operators; `alert`, `push`, `ready`, `pushed` and `built` are
-called by the reactor. What they do stands in `_utils/sluice_*.py`; here is only the edge to Salt.
+`status`, `history`, `show`, `pin`, `unpin`, `promote`, `backup`, `clear`, `abort` and `report` are for
+operators; `alert`, `push`, `ready`, `pushed` and `built` are called by the reactor. What they do stands in
+`_utils/sluice_*.py`; here is only the edge to Salt.
 """
 
 import functools
@@ -13,6 +14,8 @@ import logging
 import sluice_alert
 import sluice_config
 import sluice_hook_orders
+import sluice_ledger_orders
+import sluice_ledger_show
 import sluice_orders
 import sluice_ready
 import sluice_roll_orders
@@ -22,6 +25,7 @@ import sluice_status
 from sluice_errors import EventRefused, ReleaseError
 from sluice_fleet import Fleet
 from sluice_ledger import Ledger
+from sluice_ledger_file import KEPT_BACKUPS
 from sluice_runner import Failed, for_users, is_for_people
 from sluice_steps import Steps
 
@@ -212,13 +216,14 @@ def roll_check(service=None, version=None):
 
     Returns a line with the batches. Fails with a line that says what is not ready: an unknown service or
     version, another roll, a pin, an alert, Redis or a balancer that does not answer, a batch that is too
-    large. A queued roll that fails here is written down as refused.
+    large. A queued roll that fails here, and one that a pin is in the
+    way of, are written down as refused.
     """
     view = _steps(service)
     try:
         return sluice_roll_orders.check(view, version)
     except ReleaseError as error:
-        sluice_roll_orders.refuse_queued(view, version, str(error))
+        sluice_roll_orders.refused(view, version, _who(), str(error))
         raise
 
 
@@ -416,12 +421,11 @@ def status(service=None):
         One service; all of them by default.
 
     Returns text at the command line, and with `--out=json` or from other code a dict: service name to
-    `release`, `alert`, `hosts`, `balancers`, `problems`. The exit code is 1 if there are problems, such
-    as a balancer that does not answer.
+    `release`, `roll`, `queued`, `pin`, `alert`, `hosts`, `balancers`, `problems`. The exit code is 1 if there
+    are problems, such as a balancer that does not answer.
     """
-    settings = _settings()
-    services = [settings.service(service)] if service else list(settings.services.values())
-    reports = sluice_status.gather(settings, services, Fleet(__opts__))
+    names = [service] if service else list(_settings().services)
+    reports = sluice_status.gather([_steps(name) for name in names])
     failed = any(report["problems"] for report in reports.values())
     if is_for_people(__opts__, "release.status"):
         text = sluice_status.text(reports)
@@ -429,6 +433,139 @@ def status(service=None):
             raise Failed(text)
         return text
     return reports | ({"retcode": 1} if failed else {})
+
+
+@_for_users
+def history(service=None, limit=20):
+    """
+    Tell which releases there were, canaries and rolls, also those that were queued or refused.
+
+    CLI Example:
+
+    .. code-block:: bash
+
+        salt-run release.history itrust
+        salt-run release.history limit=100 --out=json
+
+    service (str)
+        Whose; those of all services by default.
+
+    limit (int, 1 to 10000)
+        How many, newest first. Default 20.
+
+    Returns text at the command line, and with `--out=json` or from other code a list of dicts with all
+    columns of the ledger's `releases`, `seconds` (what it took, or has taken so far) and `interrupted` (True
+    if it should be running, and its process is gone).
+    """
+    rows = sluice_ledger_show.history(_settings(), service, limit)
+    return sluice_ledger_show.history_text(rows) if is_for_people(__opts__, "release.history") else rows
+
+
+@_for_users
+def show(id_):
+    """
+    Tell all that the ledger knows of one release: its steps, and what became of each host.
+
+    CLI Example:
+
+    .. code-block:: bash
+
+        salt-run release.show 7
+        salt-run release.show 7 --out=json
+
+    id_ (int)
+        Which one, see :py:func:`history`.
+
+    Returns text at the command line, and with `--out=json` or from other code a dict as in
+    :py:func:`history`, with `steps` (`name`, `at`, `note`), `hosts` (`host`, `batch`, `state`, `before`,
+    `note`, `at`) and `artifact` (or None).
+    """
+    told = sluice_ledger_show.show(Ledger(_settings().ledger), id_)
+    return sluice_ledger_show.show_text(told) if is_for_people(__opts__, "release.show") else told
+
+
+@_for_users
+def pin(service, version=None, reason=""):
+    """
+    Keep a service at a version, whatever is built or ordered, until :py:func:`unpin`.
+
+    CLI Example:
+
+    .. code-block:: bash
+
+        salt-run release.pin itrust 20261124101500-0a1b2c3d4e reason='exam week'
+
+    service, version (str)
+        What to keep. A service that is built needs an artifact of the version in the ledger.
+
+    reason (str)
+        One line of at most 200 characters; every roll that is refused tells it.
+
+    Returns a line. No host is touched: one that runs another version takes this one up at its next state run.
+    Refused while a roll is open; one that was stopped half-way cannot be resumed after it.
+    """
+    return sluice_ledger_orders.pin(_steps(service), version, _who(), reason)
+
+
+@_for_users
+def unpin(service):
+    """
+    Let a service be rolled again. It stays at its version until a roll. Safe to repeat.
+
+    CLI Example:
+
+    .. code-block:: bash
+
+        salt-run release.unpin itrust
+
+    service (str)
+        Which one.
+    """
+    return sluice_ledger_orders.unpin(_steps(service))
+
+
+@_for_users
+def promote(service):
+    """
+    Make the version that serves as the canary the one that stable is to run; its release is done.
+
+    CLI Example:
+
+    .. code-block:: bash
+
+        salt-run release.promote checkbox
+
+    service (str)
+        Whose canary.
+
+    Returns a line that says how the hosts get it; none is touched. Refused if no canary serves, an alert
+    stands or cannot be asked for, a roll is open, or the service is pinned to another version.
+    """
+    return sluice_ledger_orders.promote(_steps(service), _who())
+
+
+@_for_users
+def backup(directory=None, keep=KEPT_BACKUPS):
+    """
+    Copy the ledger while it is in use, look whether the copy is sound, and remove the oldest copies.
+
+    CLI Example:
+
+    .. code-block:: bash
+
+        salt-run release.backup
+        salt-run release.backup directory=/var/backups/sluice/ledger keep=30
+
+    directory (str)
+        Where to, an absolute path, made if it is not there. Default: `backups` beside the ledger.
+
+    keep (int, 1 to 3660)
+        How many copies stay there. Default 14.
+
+    Returns a line with the path of the copy. Fails, with all older copies kept, if the ledger is damaged or
+    the disk is full.
+    """
+    return sluice_ledger_orders.backup(Ledger(_settings().ledger), directory, keep)
 
 
 def alert(event=None):

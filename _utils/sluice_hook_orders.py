@@ -95,11 +95,8 @@ def built(order: Order, view: ServiceView) -> str:
 
 def _check(build: Build, service: str, ledger: Ledger) -> None:
     pin = ledger.pinned(service)
-    if pin and pin.version != build.version:
-        raise RefusedError(
-            f"{service} is pinned to {pin.version} by {pin.who} since {pin.at}; to roll later builds: "
-            f"salt-run release.unpin {service}"
-        )
+    if pin:
+        pin.refuse(build.version)
     known = ledger.artifact(service, build.version)
     if known and known.sha256 != build.sha256:
         raise RefusedError(

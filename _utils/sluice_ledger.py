@@ -11,13 +11,16 @@ Rolling releases are added in sluice_ledger_rolls, what minions are to run is to
 from sluice_errors import RefusedError
 from sluice_ledger_rolls import Rolls
 from sluice_ledger_rows import Artifact, HostRow, Pin, Release, Version, started
-from sluice_ledger_tables import by_id, close, end, hold, insert, now, open_release, set_version
+from sluice_ledger_tables import by_id, end, hold, insert, now, open_release, set_version
 from sluice_ledger_versions import desired, latest, versions
 
 __all__ = [
     "Artifact", "HostRow", "Ledger", "Pin", "Release", "Version", "desired", "latest", "refuse_second",
     "started", "versions",
 ]  # fmt: skip
+
+# SQLite's integers end there.
+HIGHEST_ID = 2**63
 
 
 class Ledger(Rolls):
@@ -42,8 +45,12 @@ class Ledger(Rolls):
             ).fetchone()
             return Release(**row) if row else None
 
-    def release(self, id_: int) -> Release:
-        """The release with an id; RefusedError if there is none."""
+    def release(self, id_: object) -> Release:
+        """The release with an id; RefusedError if there is none, or if it is no id at all."""
+        if isinstance(id_, bool) or not isinstance(id_, int) or not 0 < id_ < HIGHEST_ID:
+            raise RefusedError(
+                f"{ascii(id_)[:60]} is not the id of a release (want a number); see salt-run release.history"
+            )
         with self._translated(), self._connect() as db:
             row = db.execute("SELECT * FROM releases WHERE id = ?", (id_,)).fetchone()
         if row is None:
@@ -107,22 +114,6 @@ class Ledger(Rolls):
             current = by_id(db, release.id)
             if current.ended_at is None:
                 end(db, current, state, reason)
-
-    def promote(self, service: str) -> str:
-        """
-        The canary that serves becomes what stable is to run; its release is done. The version.
-
-        RefusedError if no canary serves.
-        """
-        with self._transaction() as db:
-            current = open_release(db, service, "canary")
-            if current is None or current.state != "serving":
-                state = f"release {current.id} is {current.state}" if current else "no release is open"
-                raise RefusedError(f"{service}: no canary serves that could be promoted ({state}).")
-            close(db, current, "done", "promoted to stable")
-            set_version(db, service, "stable", current.version)
-            set_version(db, service, "canary", current.version)
-            return current.version
 
 
 def refuse_second(current: Release, version: str) -> None:

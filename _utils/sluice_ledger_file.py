@@ -176,12 +176,15 @@ def begun(db: sqlite3.Connection) -> Iterator[None]:
 
 
 def copy_of(db: sqlite3.Connection, target: str) -> str:
-    """Copy a ledger whole to `target`, which is there when the copy is; its path."""
+    """Copy a ledger whole to `target`, which is there when the copy is, and sound; its path."""
     fresh = f"{target}.{os.getpid()}.new"
     try:
         os.close(os.open(fresh, os.O_WRONLY | os.O_CREAT, 0o600))
         with closing(sqlite3.connect(fresh)) as copy:
             db.backup(copy)
+            found = copy.execute("PRAGMA quick_check(1)").fetchone()[0]
+        if found != "ok":
+            raise sqlite3.DatabaseError(f"it is damaged ({found})")
         os.replace(fresh, target)
     finally:
         Path(fresh).unlink(missing_ok=True)

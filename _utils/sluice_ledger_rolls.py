@@ -1,4 +1,4 @@
-"""Rolling releases in the ledger: artifacts, the queue, the hosts of a roll, and pins."""
+"""Rolling releases in the ledger: artifacts, the queue, the hosts of a roll, pins and promotions."""
 
 import sqlite3
 from collections.abc import Sequence
@@ -8,7 +8,7 @@ from sluice_errors import RefusedError
 from sluice_ledger_file import LedgerFile
 from sluice_ledger_rows import Artifact, HostRow, Pin, Release
 from sluice_ledger_tables import by_id, close, hold, insert, now, open_release, set_version
-from sluice_ledger_versions import HALF_WAY, wanted
+from sluice_ledger_versions import HALF_WAY, last_roll, wanted
 
 
 class Rolls(LedgerFile):
@@ -168,15 +168,12 @@ class Rolls(LedgerFile):
         """
         Keep a service at a version, until `unpin`: its hosts are to run it from their next state run on.
 
-        RefusedError while a roll is open.
+        RefusedError while a roll is open. One that was stopped half-way is `undone`: nobody resumes it.
         """
         pin = Pin(service, version, who, reason, now())
         with self._transaction() as db:
-            current = open_release(db, service, "stable")
-            if current:
-                raise RefusedError(why_held(current))
+            _settle(db, service, version, f"pinned to {version} by {who}")
             db.execute("INSERT OR REPLACE INTO pins VALUES (?, ?, ?, ?, ?)", astuple(pin))
-            set_version(db, service, "stable", version)
         return pin
 
     def unpin(self, service: str) -> Pin | None:
@@ -190,6 +187,25 @@ class Rolls(LedgerFile):
         """The pin of a service, or None."""
         with self._translated(), self._connect() as db:
             return _pinned(db, service)
+
+    def promote(self, service: str, who: str) -> Release:
+        """
+        The canary that serves becomes what stable is to run; its release is done.
+
+        RefusedError if no canary serves, a roll is open, or the service is pinned to another version. A roll
+        that was stopped half-way is `undone`.
+        """
+        with self._transaction() as db:
+            current = open_release(db, service, "canary")
+            if current is None or current.state != "serving":
+                state = f"release {current.id} is {current.state}" if current else "no release is open"
+                raise RefusedError(f"{service}: no canary serves that could be promoted ({state}).")
+            pin = _pinned(db, service)
+            if pin:
+                pin.refuse(current.version)
+            _settle(db, service, current.version, f"{current.version} promoted by {who}")
+            close(db, current, "done", f"promoted to stable by {who}")
+            return by_id(db, current.id)
 
 
 def _artifact(db: sqlite3.Connection, service: str, version: str) -> Artifact | None:
@@ -214,11 +230,20 @@ def _refuse_roll(db: sqlite3.Connection, service: str, version: str) -> None:
     if current:
         raise RefusedError(why_held(current))
     pin = _pinned(db, service)
-    if pin and pin.version != version:
-        raise RefusedError(
-            f"{service} is pinned to {pin.version} by {pin.who} since {pin.at} "
-            f"({pin.reason or 'no reason given'}). To roll {version}: salt-run release.unpin {service}"
-        )
+    if pin:
+        pin.refuse(version)
+
+
+def _settle(db: sqlite3.Connection, service: str, version: str, why: str) -> None:
+    """Stable is to run `version` on every host, whatever a roll that was stopped half-way said of some."""
+    current = open_release(db, service, "stable")
+    if current:
+        raise RefusedError(why_held(current))
+    row = last_roll(db, service)
+    if row and row["state"] in HALF_WAY:
+        reason = f"{row['state']}: {row['reason']}; then {why}"
+        db.execute("UPDATE releases SET state = 'undone', reason = ? WHERE id = ?", (reason, row["id"]))
+    set_version(db, service, "stable", version)
 
 
 def why_held(current: Release) -> str:

@@ -4,6 +4,8 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
+from sluice_errors import RefusedError
+
 # What a host of a roll is: its turn has not come; its state is at work; it runs the version and was seen to;
 # its update failed; it was given the version before again; it was left out.
 HOST_STATES = ("pending", "updating", "verified", "failed", "reverted", "skipped")
@@ -89,6 +91,15 @@ class Pin:
     who: str
     reason: str
     at: str
+
+    def refuse(self, version: str) -> None:
+        """RefusedError if `version` is another one."""
+        if version != self.version:
+            raise RefusedError(
+                f"{self.service} is pinned to {self.version} by {self.who} since {self.at} "
+                f"({self.reason or 'no reason given'}). To have {version}: salt-run release.unpin "
+                f"{self.service}"
+            )
 
 
 def started(pid: int | None) -> str | None:

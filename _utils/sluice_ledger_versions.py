@@ -58,13 +58,18 @@ def wanted(db: sqlite3.Connection, service: str, track: str, host: str) -> str |
     return str(row["version"]) if row else None
 
 
-def _in_a_roll(db: sqlite3.Connection, service: str, host: str) -> Any:
-    """What the latest roll says of a host; None if that has ended well, or does not know the host."""
-    last = db.execute(
+def last_roll(db: sqlite3.Connection, service: str) -> Any:
+    """The row of the latest roll that was begun, or None."""
+    return db.execute(
         "SELECT * FROM releases WHERE service = ? AND kind = 'rolling' "
         "AND state NOT IN ('queued', 'superseded', 'refused') ORDER BY id DESC",
         (service,),
     ).fetchone()
+
+
+def _in_a_roll(db: sqlite3.Connection, service: str, host: str) -> Any:
+    """What the latest roll says of a host; None if that has ended well, or does not know the host."""
+    last = last_roll(db, service)
     if last is None or last["state"] not in HALF_WAY:
         return None
     taken = ", ".join(f"'{state}'" for state in TAKEN)

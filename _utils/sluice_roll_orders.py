@@ -1,5 +1,7 @@
 """What can be ordered about rolls: begin one, resume it, take it back; and all that must be so before."""
 
+import contextlib
+
 import sluice_roll_job
 import sluice_roll_plan
 from sluice_config import checked_version, shown
@@ -148,11 +150,7 @@ def undo(view: ServiceView, id_: object, who: str) -> str:
 
 
 def _undoable(view: ServiceView, id_: object) -> Release:
-    if id_ is not None and (isinstance(id_, bool) or not isinstance(id_, int)):
-        raise RefusedError(
-            f"{shown(id_)} is not the id of a release; see salt-run release.history {view.name}"
-        )
-    found = view.ledger.release(id_) if id_ else view.ledger.last_release(view.name, TRACK)
+    found = view.ledger.last_release(view.name, TRACK) if id_ is None else view.ledger.release(id_)
     if found is None or found.kind != "rolling" or found.service != view.name:
         raise RefusedError(f"{view.name}: there is no roll to take back; see salt-run release.history")
     if found.state not in (*HALF_WAY, "done"):
@@ -188,8 +186,18 @@ def begin_queued(view: ServiceView) -> str | None:
     return queued.version
 
 
-def refuse_queued(view: ServiceView, given: object, why: str) -> None:
-    """A roll that waited and may not begin does not wait for ever: the ledger says why nothing was rolled."""
-    queued = view.ledger.queued(view.name)
-    if queued and given in (None, queued.version) and view.ledger.open_release(view.name, TRACK) is None:
-        view.ledger.end(queued, "refused", why)
+def refused(view: ServiceView, given: object, who: str, why: str) -> None:
+    """
+    The ledger says why nothing was rolled: of a roll that waited, which does not wait for ever, and of one
+    that a pin was in the way of, so that who pinned it sees who wanted what.
+    """
+    queued, pin = view.ledger.queued(view.name), view.ledger.pinned(view.name)
+    if queued and given in (None, queued.version):
+        if view.ledger.open_release(view.name, TRACK) is None:
+            view.ledger.end(queued, "refused", why)
+    elif pin:
+        # What is no version at all stays out of the ledger.
+        with contextlib.suppress(ReleaseError):
+            version = wanted(view, given).version
+            if version != pin.version:
+                view.ledger.refuse(view.name, version, who, f"operator {who}", why)

@@ -1,52 +1,74 @@
 """What is on what with which weight: gather it, and say it in text."""
 
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 import sluice_balancers
-from sluice_config import Service, Settings
+import sluice_ledger_show
+from sluice_config import Settings
 from sluice_errors import ReleaseError
-from sluice_fleet import PING_SECONDS, Answer, Fleet
-from sluice_ledger import Ledger
+from sluice_fleet import PING_SECONDS, Answer
+from sluice_ledger import Ledger, Pin, Release
+from sluice_ledger_orders import pin_line
 from sluice_redis import RedisError, alert_key
 from sluice_redis_servers import at_master
+from sluice_roll_hosts import Hosts, Look
+from sluice_roll_show import shown_line
+from sluice_service import ServiceView
 
 Report = dict[str, Any]
 
 
-def gather(settings: Settings, services: list[Service], fleet: Fleet) -> dict[str, Report]:
+def gather(views: list[ServiceView]) -> dict[str, Report]:
     """
     The report of each service, by name.
 
-    Keys: `service`, `release` (id, version, state, reason, ... or None), `hosts` (id to track, version,
-    error), `balancers` (id to alert, declared, effective, backends, error), `alert` (the first one found,
-    with `where`, or None) and `problems` (what could not be found out).
+    Keys: `service`, `release` (the last canary) and `roll` (the last one begun), each as
+    sluice_ledger_show.show gives it or None, `queued` (the roll that waits, or None), `pin` (version, who,
+    reason, at, or None), `hosts` (id to track, version, half_way, error), `balancers` (id to alert, declared,
+    effective, backends, error), `alert` (the first one found, with `where`, or None) and `problems` (what
+    could not be found out).
     """
-    ledger, balancers = Ledger(settings.ledger), fleet.members(settings.balancers)
+    if not views:
+        return {}
+    fleet, settings = views[0].fleet, views[0].settings
+    balancers = fleet.members(settings.balancers)
     statuses = fleet.call(balancers, "balancer.status", timeout=PING_SECONDS) if balancers else {}
-    return {service.name: _report(settings, service, fleet, ledger, statuses) for service in services}
+    return {view.name: _report(view, statuses) for view in views}
 
 
-def _report(
-    settings: Settings, service: Service, fleet: Fleet, ledger: Ledger, statuses: dict[str, Answer]
-) -> Report:
+def _report(view: ServiceView, statuses: dict[str, Answer]) -> Report:
     problems: list[str] = []
-    at_balancers = {id_: _balancer(answer, service.name, id_) for id_, answer in statuses.items()}
-    hosts = _hosts(service, fleet)
+    at_balancers = {id_: _balancer(answer, view.name, id_) for id_, answer in statuses.items()}
+    hosts = _hosts(view)
     for id_, found in [*at_balancers.items(), *hosts.items()]:
         if found["error"]:
             problems.append(f"{id_}: {found['error']}")
     if not statuses:
-        problems.append(f"there is no balancer: no accepted minion in {settings.balancers}")
-    key = _redis_alert(settings, service.name, problems)
-    release = ledger.last_release(service.name)
+        problems.append(f"there is no balancer: no accepted minion in {view.settings.balancers}")
+    key = _redis_alert(view.settings, view.name, problems)
     return {
-        "service": service.name,
-        "release": vars(release) | {"steps": ledger.steps(release)} if release else None,
+        "service": view.name,
+        **_of_ledger(view.ledger, view.name),
         "alert": _first_alert(key, at_balancers),
         "hosts": hosts,
         "balancers": at_balancers,
         "problems": problems,
     }
+
+
+def _of_ledger(ledger: Ledger, service: str) -> Report:
+    pin = ledger.pinned(service)
+    return {
+        "release": _shown(ledger, ledger.last_release(service, "canary")),
+        "roll": _shown(ledger, ledger.last_release(service, "stable")),
+        "queued": _shown(ledger, ledger.queued(service)),
+        "pin": vars(pin) if pin else None,
+    }
+
+
+def _shown(ledger: Ledger, release: Release | None) -> Report | None:
+    return sluice_ledger_show.show(ledger, release.id) if release else None
 
 
 def _balancer(answer: Answer, service: str, id_: str) -> Report:
@@ -68,17 +90,30 @@ def _balancer(answer: Answer, service: str, id_: str) -> Report:
     }
 
 
-def _hosts(service: Service, fleet: Fleet) -> dict[str, Report]:
-    tracks = {id_: track for track, target in service.targets.items() for id_ in fleet.members(target)}
-    link = f"/srv/{service.name}/current"
-    answers = fleet.call(tracks, "probe.version", link, timeout=PING_SECONDS) if tracks else {}
+def _hosts(view: ServiceView) -> dict[str, Report]:
+    targets = view.service.targets.items()
+    tracks = {id_: track for track, target in targets for id_ in view.fleet.members(target)}
+    looks = _looks(view, tracks) if tracks else {}
     return {
         id_: {
             "track": tracks[id_],
-            "version": None if answer.error else answer.value,
-            "error": answer.error,
+            "version": look.version,
+            "half_way": look.half_way,
+            "error": look.error or None,
         }
-        for id_, answer in sorted(answers.items())
+        for id_, look in sorted(looks.items())
+    }
+
+
+def _looks(view: ServiceView, ids: Iterable[str]) -> dict[str, Look]:
+    """What each host runs: artifacts lie in other places than what is built on the host itself."""
+    if view.service.artifacts:
+        return Hosts(view).looks(ids)
+    link = f"/srv/{view.name}/current"
+    answers = view.fleet.call(ids, "probe.version", link, timeout=PING_SECONDS)
+    return {
+        id_: Look(error=answer.error) if answer.error else Look(answer.value)
+        for id_, answer in answers.items()
     }
 
 
@@ -105,24 +140,42 @@ def text(reports: dict[str, Report]) -> str:
 
 
 def _lines(report: Report) -> list[str]:
-    lines = [report["service"]]
-    lines.append(f"  release  {_release_text(report['release'])}")
+    lines = [report["service"], *_release_lines(report)]
     lines.append(f"  alert    {_alert_text(report)}")
     for id_, host in report["hosts"].items():
-        version = "does not answer" if host["error"] else host["version"] or "nothing installed"
-        lines.append(f"  host     {id_:<16} {host['track']:<7} {version}")
+        lines.append(f"  host     {id_:<16} {host['track']:<7} {_host_text(host)}")
     for id_, found in report["balancers"].items():
         lines.append(f"  weights  {id_:<16} {_weights_text(found)}")
     return lines + [f"  PROBLEM  {problem}" for problem in report["problems"]]
 
 
-def _release_text(release: Report | None) -> str:
-    if release is None:
-        return "none yet"
+def _release_lines(report: Report) -> Iterator[str]:
+    release, roll, queued = report["release"], report["roll"], report["queued"]
+    if release or not roll:
+        yield f"  release  {_release_text(release) if release else 'none yet'}"
+    if roll:
+        yield f"  roll     {_release_text(roll)}"
+        done = sum(host["state"] == "verified" for host in roll["hosts"])
+        yield f"           {done} of {len(roll['hosts'])} hosts verified"
+    if queued:
+        by = sluice_ledger_show.by_text(queued)
+        yield f"  queued   {queued['id']}: {queued['version']}, by {by}, since {queued['started_at']}"
+    if report["pin"]:
+        yield f"  PINNED   {pin_line(Pin(**report['pin']))}"
+
+
+def _release_text(release: Report) -> str:
     ended = f", ended {release['ended_at']}" if release["ended_at"] else ""
-    why = f": {release['reason']}" if release["reason"] else ""
-    started = f"by {release['who']}, started {release['started_at']}"
-    return f"{release['id']}: {release['version']} {release['state']}, {started}{ended}{why}"
+    why = f": {shown_line(release['reason'])}" if release["reason"] else ""
+    started = f"by {sluice_ledger_show.by_text(release)}, started {release['started_at']}"
+    state = sluice_ledger_show.state_text(release)
+    return f"{release['id']}: {release['version']} {state}, {started}{ended}{why}"
+
+
+def _host_text(host: Report) -> str:
+    if host["error"]:
+        return "does not answer"
+    return f"{host['version'] or 'nothing installed'}{', ' + host['half_way'] if host['half_way'] else ''}"
 
 
 def _alert_text(report: Report) -> str:

@@ -230,14 +230,67 @@ def test_roll_and_canary_of_one_service_do_not_exclude_each_other(ledger):
     assert ledger.begin_roll("checkbox", "v1", "root", "", [("checkbox-1", 1)]).track == "stable"
 
 
-def test_promoted_canary_is_what_stable_is_to_run(ledger, path):
-    release = ledger.begin("checkbox", "v2", "root")
-    with pytest.raises(RefusedError, match="no canary serves"):
-        ledger.promote("checkbox")
+def serving(ledger, version):
+    release = ledger.begin("itrust", version, "root")
     ledger.serve(release)
-    assert ledger.promote("checkbox") == "v2"
-    assert sluice_ledger.versions(path, "checkbox") == {"stable": "v2", "canary": "v2"}
-    assert ledger.release(release.id).state == "done"
+    return release
+
+
+def test_promoted_canary_is_what_stable_is_to_run(ledger, path):
+    release = ledger.begin("itrust", "v2", "root")
+    with pytest.raises(RefusedError, match=r"no canary serves .*\(release 1 is running\)"):
+        ledger.promote("itrust", "root")
+    ledger.serve(release)
+    assert ledger.promote("itrust", "root").version == "v2"
+    assert sluice_ledger.versions(path, "itrust") == {"stable": "v2", "canary": "v2"}
+    assert (ledger.release(release.id).state, ledger.release(release.id).reason) == (
+        "done", "promoted to stable by root",
+    )  # fmt: skip
+    with pytest.raises(RefusedError, match="no canary serves .*no release is open"):
+        ledger.promote("itrust", "root")
+
+
+def test_promotion_is_refused_while_a_roll_is_open_or_a_pin_says_otherwise(ledger, path):
+    serving(ledger, "v3")
+    release = roll(ledger, "v2")
+    with pytest.raises(RefusedError, match="release 2 of v2 is under way"):
+        ledger.promote("itrust", "root")
+    ledger.end(release, "stopped", "an alert")
+    ledger.pin("itrust", "v1", "root")
+    with pytest.raises(RefusedError, match="pinned to v1 .*To have v3: salt-run release.unpin itrust"):
+        ledger.promote("itrust", "root")
+    assert wants(path, "itrust-2") == "v1"
+    assert ledger.open_release("itrust", "canary").state == "serving"
+
+
+def promoted(ledger):
+    serving(ledger, "v5")
+    ledger.promote("itrust", "root")
+
+
+def pinned_for_a_while(ledger):
+    ledger.pin("itrust", "v5", "root")
+    ledger.unpin("itrust")
+
+
+@pytest.mark.parametrize("settle", [promoted, pinned_for_a_while])
+def test_roll_that_was_stopped_half_way_says_nothing_after_a_pin_or_a_promotion(ledger, path, settle):
+    at_version(ledger, "v1")
+    stopped = roll(ledger, "v2")
+    ledger.set_host(stopped, "itrust-2", "verified")
+    ledger.end(stopped, "stopped", "an alert")
+    settle(ledger)
+    assert {wants(path, host) for host, _ in HOSTS} == {"v5"}
+    found = ledger.release(stopped.id)
+    assert found.state == "undone" and found.reason.startswith("stopped: an alert; then ")
+    with pytest.raises(RefusedError, match="is undone: it cannot be gone on with"):
+        ledger.take_over(stopped)
+
+
+@pytest.mark.parametrize("id_", [0, -1, 2**63, True, "7", 7.0, None, "7; DROP TABLE releases"])
+def test_what_is_no_id_of_a_release_is_refused(ledger, id_):
+    with pytest.raises(RefusedError, match="is not the id of a release"):
+        ledger.release(id_)
 
 
 def old(path):
@@ -301,6 +354,23 @@ def test_backup_put_in_place_of_a_broken_ledger_is_the_ledger_again(ledger, path
     os.replace(copy, path)
     assert wants(path, "itrust-1") == "v1"
     assert Ledger(path).last_release("itrust").state == "done"
+
+
+def test_damaged_ledger_is_not_copied_over_good_copies(ledger, path):
+    for number in range(300):
+        ledger.add_artifact(built(f"v{number}"))
+    good = ledger.backup(keep=1)
+    db = sqlite3.connect(path)
+    db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    root = db.execute("SELECT rootpage FROM sqlite_master WHERE name = 'artifacts'").fetchone()[0]
+    size = db.execute("PRAGMA page_size").fetchone()[0]
+    db.close()
+    with open(path, "r+b") as file:
+        file.seek((root - 1) * size)
+        file.write(b"\x05" + b"\xff" * 200)
+    with pytest.raises(LedgerError, match="damaged|malformed"):
+        ledger.backup(keep=1)
+    assert [str(one) for one in Path(good).parent.iterdir()] == [good]
 
 
 def test_two_processes_that_begin_at_once_get_one_roll(ledger, path):

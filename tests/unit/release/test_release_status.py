@@ -5,11 +5,14 @@ import sluice_status
 REPORT = {
     "service": "checkbox",
     "release": None,
+    "roll": None,
+    "queued": None,
+    "pin": None,
     "alert": None,
     "hosts": {
-        "canary-1": {"track": "canary", "version": None, "error": None},
-        "checkbox-1": {"track": "stable", "version": "v1", "error": None},
-        "checkbox-2": {"track": "stable", "version": None, "error": "no answer within 5 s"},
+        "canary-1": {"track": "canary", "version": None, "half_way": "", "error": None},
+        "checkbox-1": {"track": "stable", "version": "v1", "half_way": "", "error": None},
+        "checkbox-2": {"track": "stable", "version": None, "half_way": "", "error": "no answer within 5 s"},
     },
     "balancers": {
         "lb-1": {
@@ -46,14 +49,39 @@ def test_report_reads_well():
     ]
 
 
+RELEASE = {
+    "id": 3,
+    "version": "v2",
+    "state": "failed",
+    "who": "root",
+    "trigger": "",
+    "started_at": "10:00",
+    "ended_at": "10:01",
+    "reason": "verify: too slow",
+    "interrupted": False,
+}
+
+
 def test_failed_release_shows_its_reason():
-    release = {
-        "id": 3,
-        "version": "v2",
-        "state": "failed",
-        "who": "root",
-        "started_at": "10:00",
-        "ended_at": "10:01",
-    }
-    text = sluice_status.text({"checkbox": REPORT | {"release": release | {"reason": "verify: too slow"}}})
+    text = sluice_status.text({"checkbox": REPORT | {"release": RELEASE}})
     assert "3: v2 failed, by root, started 10:00, ended 10:01: verify: too slow" in text
+
+
+def test_roll_tells_its_hosts_what_waits_and_the_pin():
+    hosts = [{"state": "verified"}, {"state": "updating"}]
+    roll = RELEASE | {"state": "running", "interrupted": True, "ended_at": None, "reason": "", "hosts": hosts}
+    waits = RELEASE | {"id": 4, "version": "v3", "trigger": "push 1a2b3c4"}
+    pin = {"service": "checkbox", "version": "v1", "who": "root", "reason": "bad\x1b", "at": "09:00"}
+    text = sluice_status.text({"checkbox": REPORT | {"roll": roll, "queued": waits, "pin": pin}})
+    assert text.splitlines()[1:5] == [
+        "  roll     3: v2 running, interrupted, by root, started 10:00",
+        "           1 of 2 hosts verified",
+        "  queued   4: v3, by root, push 1a2b3c4, since 10:00",
+        "  PINNED   checkbox is pinned to v1 by root since 09:00: bad?",
+    ]
+
+
+def test_update_that_was_left_half_way_is_told():
+    host = {"track": "stable", "version": "v1", "half_way": "an update to v2 ended at switch", "error": None}
+    text = sluice_status.text({"checkbox": REPORT | {"hosts": {"web-1": host}}})
+    assert "web-1            stable  v1, an update to v2 ended at switch" in text

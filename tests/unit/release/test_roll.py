@@ -458,10 +458,10 @@ def test_queued_roll_begins_when_no_other_is_open(at_v1, monkeypatch):
 def test_queued_roll_that_may_not_begin_is_refused_in_the_ledger_but_waits_while_another_runs(at_v1):
     at_v1.ledger.queue("web", "v3", "push", "push 1")
     roll = begun(at_v1)
-    sluice_roll_orders.refuse_queued(at_v1, "v3", "another runs")
+    sluice_roll_orders.refused(at_v1, "v3", "me", "another runs")
     assert at_v1.ledger.queued("web")
     at_v1.ledger.end(roll.release, "stopped", "x")
-    sluice_roll_orders.refuse_queued(at_v1, "v3", "an alert stands")
+    sluice_roll_orders.refused(at_v1, "v3", "me", "an alert stands")
     assert [(row.state, row.reason) for row in at_v1.ledger.history("web")][1] == (
         "refused",
         "an alert stands",
