@@ -72,7 +72,7 @@ def test_report_without_a_good_token_is_refused(api, sent):
 
 
 def test_preflight_of_a_browser_is_no_log_in(api):
-    # rest_cherrypy gives such a request a session that its hook then takes for a log-in (3008.3).
+    # rest_cherrypy answers any origin, and its code takes such a request for a log-in (3008.3).
     origin = {"Origin": "http://evil.example.com", "Access-Control-Request-Method": "POST"}
     status, headers, _ = ask(api.url + HOOK, None, origin, method="OPTIONS")
     assert status == 405 and "Set-Cookie" not in headers and "Access-Control-Allow-Origin" not in headers
