@@ -12,7 +12,7 @@ from sluice_errors import RefusedError
 from sluice_ledger_rolls import Rolls
 from sluice_ledger_rows import Artifact, HostRow, Pin, Release, Version, started
 from sluice_ledger_tables import by_id, end, hold, insert, now, open_release, set_version
-from sluice_ledger_versions import desired, latest, versions
+from sluice_ledger_versions import LATEST_FIRST, desired, latest, versions
 
 __all__ = [
     "Artifact", "HostRow", "Ledger", "Pin", "Release", "Version", "desired", "latest", "refuse_second",
@@ -40,7 +40,7 @@ class Ledger(Rolls):
         with self._translated(), self._connect() as db:
             row = db.execute(
                 "SELECT * FROM releases WHERE service = ? AND (? IS NULL OR track = ?) "
-                "AND state NOT IN ('queued', 'superseded', 'refused') ORDER BY id DESC",
+                f"AND state NOT IN ('queued', 'superseded', 'refused') ORDER BY {LATEST_FIRST}",
                 (service, track, track),
             ).fetchone()
             return Release(**row) if row else None

@@ -13,6 +13,8 @@ from sluice_ledger_rows import TAKEN, Version
 
 # Rolls that were begun and did not come to their end: their hosts are where their rows say.
 HALF_WAY = ("running", "stopped", "failed", "aborted")
+# Not by id alone: a roll that waited for its turn may begin after one with a higher id.
+LATEST_FIRST = "state = 'running' DESC, started_at DESC, id DESC"
 
 
 def versions(path: str, service: str) -> dict[str, str]:
@@ -62,7 +64,7 @@ def last_roll(db: sqlite3.Connection, service: str) -> Any:
     """The row of the latest roll that was begun, or None."""
     return db.execute(
         "SELECT * FROM releases WHERE service = ? AND kind = 'rolling' "
-        "AND state NOT IN ('queued', 'superseded', 'refused') ORDER BY id DESC",
+        f"AND state NOT IN ('queued', 'superseded', 'refused') ORDER BY {LATEST_FIRST}",
         (service,),
     ).fetchone()
 

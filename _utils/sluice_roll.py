@@ -60,7 +60,9 @@ class Roll:
         return self.told()
 
     def finish(self) -> str:
-        """From here on every host is to run the version."""
+        """From here on every host is to run the version; ReleaseError if the turn of one has not come."""
+        if self._left():
+            raise ReleaseError(f"{self.told()}. It is not at its end.")
         self.ledger.finish(self.release)
         if self.release.trigger.startswith(UNDO):
             undone = self.ledger.release(int(self.release.trigger.removeprefix(UNDO)))

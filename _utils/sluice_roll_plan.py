@@ -11,6 +11,9 @@ from sluice_roll_config import RollSettings, Size
 Batches = list[list[str]]
 # Host states of the ledger that count against the budget.
 FAILURES = ("failed", "reverted", "skipped")
+# A plan is read before a roll: a file that is new from its first line to its last is not.
+MOST_LINES = 40
+MOST_LETTERS = 160
 
 
 def count(size: Size, hosts: int) -> int:
@@ -99,14 +102,42 @@ def eta_seconds(took: Sequence[float], left: Sequence[int], settings: RollSettin
 
 
 def changes(returned: Mapping[str, Any]) -> list[str]:
-    """What a state run with test=True would change, or fail at: a line per state, in its order."""
+    """
+    What a state run with test=True would change, or fail at, in the order of the states: a line per state,
+    and below it what differs.
+    """
     states = [state for state in returned.values() if isinstance(state, dict)]
     states.sort(key=lambda state: int(state.get("__run_num__", 0)))
-    return [_line(state) for state in states if state.get("result") is not True]
+    return [line for state in states if state.get("result") is not True for line in _lines(state)]
 
 
-def _line(state: Mapping[str, Any]) -> str:
+def _lines(state: Mapping[str, Any]) -> list[str]:
     said = " ".join(str(state.get("comment", "")).split())
-    shown = said if len(said) <= 100 else said[:100] + "..."
     sign = "!" if state.get("result") is False else "~"
-    return f"{sign} {state.get('__id__', 'a state')}: {shown}"
+    differs = [f"    {line}" for line in _differences(state.get("changes"))]
+    left = len(differs) - MOST_LINES
+    return [
+        _short(f"{sign} {state.get('__id__', 'a state')}: {said}"),
+        *map(_short, differs[:MOST_LINES]),
+        *([f"    ... {left} more lines"] if left > 0 else []),
+    ]
+
+
+def _differences(changed: object, about: str = "") -> list[str]:
+    """The `changes` of a state as lines: what was and will be, diffs line by line."""
+    if isinstance(changed, Mapping):
+        if set(changed) == {"old", "new"}:
+            return [f"{about}: {changed['old'] or 'nothing'} -> {changed['new'] or 'nothing'}"]
+        return [line for key, value in changed.items() for line in _differences(value, _below(about, key))]
+    first, *more = str(changed).splitlines() or [""]
+    if not more:
+        return [f"{about}: {first}" if about else first] if changed else []
+    return [f"{about}:", *(f"  {line}" for line in (first, *more))]
+
+
+def _below(about: str, key: object) -> str:
+    return f"{about} {key}" if about else str(key)
+
+
+def _short(line: str) -> str:
+    return line if len(line) <= MOST_LETTERS else line[:MOST_LETTERS] + "..."

@@ -23,7 +23,8 @@ class Failed(salt.exceptions.NotImplemented):  # type: ignore[misc]
 @contextmanager
 def for_users(function: str) -> Iterator[None]:
     """
-    Turn the expected errors of `function` into text and an exit code; all others keep their traceback.
+    Turn the expected errors of `function` into text and an exit code, and Ctrl-C or SIGTERM, of which Salt
+    makes a SystemExit with code 0; all others keep their traceback.
 
     No decorator: Salt puts `__user__` and others into the globals of the function that it sees (3008.3),
     which has to be one of the runner's own module.
@@ -33,6 +34,8 @@ def for_users(function: str) -> Iterator[None]:
     except ReleaseError as error:
         log.info("%s: %s", function, error)
         raise Failed(str(error)) from error
+    except SystemExit as error:
+        raise Failed(f"{function} was interrupted. What it had begun stands as it is.") from error
 
 
 def is_for_people(opts: Mapping[str, Any], function: str) -> bool:

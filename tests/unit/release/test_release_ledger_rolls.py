@@ -432,3 +432,13 @@ def test_second_schema_is_migrated_with_all_that_is_in_it(path, ledger, tmp_path
     assert wants(path, "itrust-1") == "v1"
     assert Ledger(path).take_delivery("itrust", "d", "c") is None
     assert len(list(tmp_path.glob("ledger.db.schema-2-*"))) == 1
+
+
+def test_roll_that_waited_is_the_last_one_though_another_came_between(ledger, path):
+    at_version(ledger, "v1")
+    waiting = ledger.queue("itrust", "v3", "push", "push 1")
+    ledger.finish(ledger.begin_roll("itrust", "v2", "root", "operator root", HOSTS))
+    begun = ledger.begin_roll("itrust", "v3", "root", "push 1", HOSTS)
+    ledger.set_host(begun, "itrust-2", "updating")
+    assert ledger.last_release("itrust", "stable").id == begun.id == waiting.id
+    assert (wants(path, "itrust-2"), wants(path, "itrust-3")) == ("v3", "v2")

@@ -13,6 +13,7 @@ import sluice_roll_hosts
 import sluice_roll_job
 import sluice_roll_orders
 import sluice_roll_show
+import sluice_runner
 from sluice_config import Probe, Service
 from sluice_errors import ReleaseError
 from sluice_fleet import Answer
@@ -526,3 +527,16 @@ def test_ledger_that_cannot_be_written_is_said_and_leaves_the_roll_resumable(at_
     monkeypatch.setattr(at_v1.ledger, "end", full)
     with pytest.raises(ReleaseError, match="disk is full.*still stands as running"):
         roll.walk()
+
+
+def test_roll_is_not_done_while_the_turn_of_a_host_has_not_come(at_v1):
+    with pytest.raises(ReleaseError, match="4 not begun. It is not at its end"):
+        begun(at_v1).finish()
+    assert sluice_ledger.versions(at_v1.ledger.path, "web") == {"stable": "v1"}
+
+
+def test_order_that_is_interrupted_says_so_and_fails():
+    said = pytest.raises(sluice_runner.Failed, match="release.watch was interrupted")
+    with said, sluice_runner.for_users("release.watch"):
+        # What Salt makes of Ctrl-C.
+        raise SystemExit(0)

@@ -101,7 +101,7 @@ def test_changes_are_told_in_their_order_without_what_is_right_already():
         "a": {"__id__": "fetch", "result": False, "comment": "x" * 200, "__run_num__": 1},
         "c": {"__id__": "user", "result": True, "comment": "", "__run_num__": 0},
     }
-    assert plan.changes(returned) == [f"! fetch: {'x' * 100}...", "~ start: would start it"]
+    assert plan.changes(returned) == [f"! fetch: {'x' * 151}...", "~ start: would start it"]
 
 
 def test_roll_settings_have_defaults_that_touch_one_host_at_a_time():
@@ -131,3 +131,33 @@ def test_roll_settings_are_read():
 def test_roll_setting_out_of_range_is_refused_by_its_name(key, value):
     with pytest.raises(ValueError, match=f"roll.*{key}"):
         sluice_roll_config.read({key: value})
+
+
+def test_changes_of_a_state_run_are_told_with_what_differs():
+    returned = {
+        "b": {"__id__": "conf", "__run_num__": 2, "result": None, "comment": "would  be\nchanged",
+              "changes": {"diff": "--- a\n+++ b\n-x\n+y"}},
+        "a": {"__id__": "app", "__run_num__": 1, "result": None, "comment": "would be updated",
+              "changes": {"version": {"old": None, "new": "v2"}, "files": {"/etc/x": "differs"}}},
+        "c": {"__id__": "fine", "__run_num__": 3, "result": True, "comment": "", "changes": {}},
+        "d": {"__id__": "bad", "__run_num__": 4, "result": False, "comment": "no disk", "changes": {}},
+    }  # fmt: skip
+    assert plan.changes(returned) == [
+        "~ app: would be updated",
+        "    version: nothing -> v2",
+        "    files /etc/x: differs",
+        "~ conf: would be changed",
+        "    diff:",
+        "      --- a",
+        "      +++ b",
+        "      -x",
+        "      +y",
+        "! bad: no disk",
+    ]
+
+
+def test_changes_that_are_long_are_cut():
+    diff = "\n".join(["x" * 500] * 100)
+    lines = plan.changes({"a": {"__id__": "a", "result": None, "comment": "", "changes": {"diff": diff}}})
+    assert len(lines) == 42 and lines[-1] == "    ... 61 more lines"
+    assert max(map(len, lines)) < 200
