@@ -1,5 +1,6 @@
 """A real salt-master with its reactor and a real salt-api, on loopback."""
 
+import contextlib
 import hashlib
 import json
 import os
@@ -92,10 +93,26 @@ class Daemon(SaltApi):
 
 
 @pytest.fixture(scope="session")
-def api(master, overrides):
-    """The master's API: `url` to ask, `log` as salt-api and salt-master write it."""
+def api(master):
+    """The master's API: `url` to ask, `logs` of salt-api and salt-master."""
+    with served(master) as found:
+        yield found
+
+
+@pytest.fixture
+def door_without_a_master(salt_factories, overrides):
+    """The same of a master that does not run."""
+    hook = {**overrides["release_hook"], "port": free_port()}
+    master = salt_factories.salt_master_daemon("push-away", overrides={**overrides, "release_hook": hook})
+    with served(master) as found:
+        yield found
+
+
+@contextlib.contextmanager
+def served(master):
+    """salt-api of a master, until the end of the context."""
     daemon = master.salt_api_daemon(factory_class=Daemon)
-    url = f"http://127.0.0.1:{overrides['release_hook']['port']}"
+    url = f"http://127.0.0.1:{master.config['release_hook']['port']}"
 
     def answers():
         try:

@@ -4,7 +4,7 @@ import json
 
 import pytest
 import salt.utils.event
-from push_support import SECRETS, ask, proof, push_of, wait_for
+from push_support import PASSWORD, SECRETS, ask, log_in, proof, push_of, wait_for
 
 
 def newest(ledger, **wanted):
@@ -85,14 +85,21 @@ def test_event_of_the_door_holds_no_secret(api, bus, token):
     assert token not in text and not [secret for secret in SECRETS.values() if secret in text]
 
 
-def test_without_a_master_a_report_is_not_taken_and_can_be_sent_again(api, token, settings, overrides):
-    # The door answers 503 when the settings cannot be read, and so tells the build server to try again.
+def test_report_is_not_taken_while_the_settings_cannot_be_read_and_may_come_again(api, token, settings):
     text = settings.read_text()
     settings.write_text("{")
     try:
         status, _, said = ask(f"{api.url}/hook/release/itrust/built", {}, {"X-Auth-Token": token})
     finally:
         settings.write_text(text)
+    assert status == 503 and b"Send it again" in said
+
+
+def test_report_is_not_taken_while_the_master_is_down_and_may_come_again(door_without_a_master, servers):
+    token = json.loads(log_in(door_without_a_master, "jenkins", PASSWORD)[2])["return"][0]["token"]
+    report = servers.publish(b"while the master was away", commit="7" * 40)
+    sent = {"X-Auth-Token": token}
+    status, _, said = ask(f"{door_without_a_master.url}/hook/release/itrust/built", report, sent)
     assert status == 503 and b"Send it again" in said
 
 
