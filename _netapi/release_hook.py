@@ -35,6 +35,7 @@ import salt.utils.event  # noqa: E402
 import sluice_config  # noqa: E402
 import sluice_hook  # noqa: E402
 import sluice_hook_key  # noqa: E402
+from cheroot.errors import MaxSizeExceeded  # noqa: E402
 from sluice_errors import ReleaseError  # noqa: E402
 from sluice_ledger import Ledger  # noqa: E402
 from sluice_webhook import MAX_PUSH_BYTES, parsed, sealed  # noqa: E402
@@ -126,6 +127,8 @@ class Login:
         """The answer that rest_cherrypy gives: the token in `return[0].token` and in X-Auth-Token."""
         try:
             told = parsed(_body(MAX_LOGIN_BYTES).decode())
+        except sluice_hook.HookRefused as refused:
+            return _answer(refused.status, error=refused.text)
         except (ReleaseError, UnicodeDecodeError):
             return _answer(400, error="A log-in is JSON: username, password, eauth.")
         found = self.users.log_in(told)
@@ -204,11 +207,14 @@ class Hook:
 
 
 def _body(most):
-    """The body, of at most `most` bytes and one; more of it is neither read nor needed."""
+    """The body; HookRefused if it has more than `most` bytes, of which no more are read."""
     try:
-        return cherrypy.request.rfile.read(most + 1) if _has_body() else b""
-    except Exception as error:  # cheroot's MaxSizeExceeded is no public name
-        raise sluice_hook.HookRefused(413, f"Refused: its body has more than {most} bytes.") from error
+        body = cherrypy.request.rfile.read(most + 1) if _has_body() else b""
+    except MaxSizeExceeded:
+        body = None
+    if body is None or len(body) > most:
+        raise sluice_hook.HookRefused(413, f"Refused: its body has more than {most} bytes.")
+    return body
 
 
 def _has_body():

@@ -146,14 +146,15 @@ def test_larger_bodies_than_a_hook_takes_are_refused(api, token):
     for size, status in (65_000, 413), (4_000_000, 413), (6_000_000, 413):
         assert send(api, HOOK, b"x" * size, {"X-Auth-Token": token}) == status
     assert send(api, "/hook/release/itrust/pushed/github", b"x" * 6_000_000, {}) == 413
-    assert send(api, "/login", b"x" * 6_000_000, {}) in (400, 413)
+    for size in 5_000, 6_000_000:
+        assert send(api, "/login", b"x" * size, {}) == 413
 
 
 def send(api, place, body, sent):
     """The status; a server that answers before it has read all may break off the rest."""
     try:
         return ask(api.url + place, body, sent)[0]
-    except (BrokenPipeError, ConnectionResetError, OSError):
+    except OSError:
         return 413
 
 
