@@ -27,3 +27,6 @@ base:
   itrust:
     - match: nodegroup
     - itrust
+  jenkins:
+    - match: nodegroup
+    - jenkins

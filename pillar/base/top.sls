@@ -58,3 +58,7 @@ base:
     - itrust
     - secrets.itrust
     - secrets.host_token
+  jenkins:
+    - match: nodegroup
+    - jenkins
+    - secrets.jenkins

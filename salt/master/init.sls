@@ -34,7 +34,7 @@ master-config-{{ name }}:
       {%- endif %}
 {%- endfor %}
 
-{%- for source, name in [("conf/minion.d/sluice.conf", "minion.d/sluice.conf"), ("requirements/balancer.lock", "balancer/requirements.lock"), ("requirements/mongodb-lab.lock", "mongodb/requirements.lock")] %}
+{%- for source, name in [("conf/minion.d/sluice.conf", "minion.d/sluice.conf"), ("requirements/balancer.lock", "balancer/requirements.lock"), ("requirements/mongodb-lab.lock", "mongodb/requirements.lock"), ("tests/apps/jenkins/stand_in.py", "jenkins/stand_in/stand_in.py"), ("tests/apps/jenkins/jobs.py", "jenkins/stand_in/jobs.py"), ("tests/apps/jenkins/builds.py", "jenkins/stand_in/builds.py")] %}
 master-publishes-{{ name }}:
   file.managed:
     - name: {{ master.published }}/{{ name }}

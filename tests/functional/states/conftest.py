@@ -13,6 +13,9 @@ import salt.state
 from redis_machines import RedisMachines
 from states_support import GRAINS, NODEGROUPS, REPO
 
+# The parts of the stand-in for Jenkins.
+STAND_IN = ("stand_in", "jobs", "builds")
+
 
 class Machine:
     """One minion: its pillar, its execution modules and its states."""
@@ -76,6 +79,7 @@ def published(tmp_path_factory):
         ("conf/minion.d/sluice.conf", "minion.d/sluice.conf"),
         ("requirements/balancer.lock", "balancer/requirements.lock"),
         ("requirements/mongodb-lab.lock", "mongodb/requirements.lock"),
+        *((f"tests/apps/jenkins/{name}.py", f"jenkins/stand_in/{name}.py") for name in STAND_IN),
     ):
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         (folder / name).write_bytes((REPO / source).read_bytes())

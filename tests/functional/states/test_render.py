@@ -22,7 +22,7 @@ ROLES = {
     "checkbox-1": {"minion", "mongodb", "checkbox", "flags"},
     "checkbox-2": {"minion", "checkbox", "flags"},
     "canary-1": {"minion", "checkbox", "flags"},
-    "jenkins-1": {"minion"},
+    "jenkins-1": {"minion", "jenkins"},
     "itrust-1": {"minion", "mariadb", "itrust"},
     "itrust-2": {"minion", "itrust"},
 }
