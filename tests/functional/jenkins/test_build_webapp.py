@@ -19,7 +19,7 @@ def test_a_commit_is_published_and_reported(project, master):
     ]  # fmt: skip
     digest = hashlib.sha256((project.artifacts / folder / "iTrust.war").read_bytes()).hexdigest()
     assert (project.artifacts / folder / "iTrust.war.sha256").read_text() == f"{digest}  iTrust.war\n"
-    assert master.log_ins == [{"eauth": "pam", "username": "jenkins", "password": "report-secret"}]
+    assert master.log_ins == [{"eauth": "file", "username": "jenkins", "password": "report-secret"}]
     told = {
         "version": version, "url": f"http://192.0.2.16:8081/{folder}/iTrust.war", "sha256": digest,
         "commit": commit, "branch": "main", "result": "SUCCESS",
