@@ -128,7 +128,11 @@ def test_a_restart_refuses_nobody_and_systemd_is_told(shared_fleet, flags, tmp_p
         launch(wait=True)
         wait_for(lambda: "1" in systemd.values("READY"), PATIENCE, "systemd is told that it is ready")
         wait_for(lambda: systemd.values("WATCHDOG"), PATIENCE, "systemd is told that it lives")
-        assert any("flags from redis-2" in text for text in systemd.values("STATUS"))
+        wait_for(
+            lambda: any("flags from redis-2" in text for text in systemd.values("STATUS")),
+            PATIENCE,
+            "systemd is told where the flags come from",
+        )
         with Asking(service) as asking:
             for _ in range(2):
                 asking.wait_for(20)
