@@ -12,7 +12,8 @@ from lab.demo_rolling.rolls import Rolls
 from lab.process import wait_until
 
 APP = Path(__file__).resolve().parents[1] / "apps/itrust"
-SERVER, PORT, PLACE = "jenkins-1", 8081, "/srv/versions"
+# Beside what Jenkins publishes on that machine, on port 8081.
+SERVER, PORT, PLACE = "jenkins-1", 8082, "/srv/versions"
 PILLAR = "pillar/lab/itrust.sls"
 STATES = ["state.apply", "--state-output=changes", "--state-verbose=False"]
 ADD = """\
@@ -33,7 +34,7 @@ class Rolling:
         self.serve()
 
     def serve(self):
-        """The artifacts' server on jenkins-1, on jenkins-1; one of a run before makes place."""
+        """Start the server of these versions; one of a run before makes place."""
         machines.exec_in(self.lab, SERVER, ["systemctl", "stop", "versions"])
         self.ok(SERVER, "mkdir", "-p", PLACE)
         serve = ["python3", "-m", "http.server", str(PORT), "--directory", PLACE]
