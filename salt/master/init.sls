@@ -6,7 +6,7 @@
 {%- from "master/redis.jinja" import redis, passwords with context %}
 {%- set secrets = {"release_settings:alert_token": release.alert_token} %}
 {%- for name, password in passwords | dictsort %}{% do secrets.update({"redis:users:" ~ name ~ ":password": password}) %}{% endfor %}
-{%- for name, user in api.users | dictsort %}{% do secrets.update({"salt_api:users:" ~ name ~ ":password": user.password}) %}{% endfor %}
+{%- for name, user in (api.users or {}) | dictsort %}{% do secrets.update({"salt_api:users:" ~ name ~ ":password": user.password}) %}{% endfor %}
 {{ required("master", secrets) }}
 include:
   - master.api

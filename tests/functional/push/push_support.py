@@ -105,6 +105,9 @@ class _Jenkins(_Handler):
 class _Artifacts(_Handler):
     def do_GET(self):
         found = self.server.files.get(self.path)
+        published = self.server.folder / self.path.lstrip("/") if self.server.folder else None
+        if published and published.is_file():
+            found = published.read_bytes()
         return self.say(404) if found is None else self.say(200, found)
 
 
@@ -116,6 +119,8 @@ class Servers:
             ThreadingHTTPServer(("127.0.0.1", 0), one) for one in (_Jenkins, _Artifacts)
         )
         self.jenkins.token, self.jenkins.causes, self.artifacts.files = TRIGGER, [], {}
+        # A directory whose files are served besides.
+        self.artifacts.folder = None
         self.threads = []
         for one in (self.jenkins, self.artifacts):
             one.url = f"http://127.0.0.1:{one.server_address[1]}/"
