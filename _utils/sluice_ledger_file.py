@@ -4,6 +4,7 @@ The ledger's file: made, migrated and backed up; every error of SQLite in a user
 A migration is one transaction, after a copy of the file was made beside it.
 """
 
+import errno
 import os
 import sqlite3
 from collections.abc import Iterator
@@ -18,6 +19,8 @@ SCHEMA_VERSION = 3
 BUSY_SECONDS = 5.0
 # Copies kept of those made by hand or by a timer; those made before a migration are never removed.
 KEPT_BACKUPS = 14
+# What SQLite says of a full disk: no room for a page, or for the index that readers and writers share.
+FULL = (sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR_SHMSIZE)
 
 _RELEASES = """
 CREATE TABLE {name} (
@@ -202,7 +205,6 @@ def reading(path: str) -> sqlite3.Connection | None:
         return None
     db = _read_only(path)
     try:
-        db.row_factory = sqlite3.Row
         found = schema_version(db, path)
     except BaseException:
         db.close()
@@ -217,7 +219,40 @@ def reading(path: str) -> sqlite3.Connection | None:
 
 
 def _read_only(path: str) -> sqlite3.Connection:
-    return sqlite3.connect(f"file:{path}?mode=ro", uri=True, timeout=BUSY_SECONDS)
+    db = sqlite3.connect(f"file:{path}?mode=ro", uri=True, timeout=BUSY_SECONDS)
+    try:
+        db.execute("PRAGMA user_version")
+    except sqlite3.Error as error:
+        db.close()
+        if _code(error) != sqlite3.SQLITE_IOERR_SHMSIZE:
+            raise
+        db = _in_memory(path, error)
+    db.row_factory = sqlite3.Row
+    return db
+
+
+def _in_memory(path: str, full: sqlite3.Error) -> sqlite3.Connection:
+    """
+    A copy of a ledger on a full disk: hosts are to get their versions though nothing can be written.
+
+    The disk has no room for the index that writers and readers share, so nobody writes, unless room was made
+    just now: then, or if something waits in the log beside the file, `full` is raised.
+    """
+    before = _as_it_lies(path)
+    copy = sqlite3.connect(":memory:")
+    with closing(sqlite3.connect(f"file:{path}?mode=ro&immutable=1", uri=True)) as db:
+        db.backup(copy)
+    if before[2] or before != _as_it_lies(path):
+        copy.close()
+        raise full
+    return copy
+
+
+def _as_it_lies(path: str) -> tuple[int, int, int]:
+    """When the file was written last, its size, and that of the log beside it."""
+    log = Path(f"{path}-wal")
+    about = os.stat(path)
+    return about.st_mtime_ns, about.st_size, log.stat().st_size if log.exists() else 0
 
 
 def schema_version(db: sqlite3.Connection, path: str) -> int:
@@ -232,10 +267,22 @@ def schema_version(db: sqlite3.Connection, path: str) -> int:
 
 def unusable(path: str, error: Exception) -> LedgerError:
     """What a user is told of an error of SQLite or of the file system."""
+    if _code(error) in FULL:
+        return LedgerError(
+            f"The ledger {path} cannot be used: the disk is full. Nothing was changed, and hosts keep their "
+            "versions. Make room where it lies and where its copies go, then give the order again."
+        )
     return LedgerError(
         f"The ledger {path} cannot be used: {error}. Nothing was guessed or changed. Check its owner and the "
         "disk; restore it from a backup, or move it away to start with an empty one."
     )
+
+
+def _code(error: Exception) -> int | None:
+    """SQLite's code of an error; the file system's is told in its terms. None if it has none."""
+    if isinstance(error, OSError):
+        return sqlite3.SQLITE_FULL if error.errno == errno.ENOSPC else None
+    return getattr(error, "sqlite_errorcode", None)
 
 
 def _migrate(db: sqlite3.Connection, path: str) -> None:
