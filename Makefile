@@ -7,7 +7,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 export PYTHONDONTWRITEBYTECODE := 1
 
-.PHONY: help deps venv lint test test-fast test-compiled build-ext demo demo-flags demo-rolling lab-up lab-down lab-status lab-ssh lab-exec \
+.PHONY: help deps venv lint test test-fast test-compiled build-ext demo demo-flags demo-rolling test-upstream lab-up lab-down lab-status lab-ssh lab-exec \
   lab-logs clean bench bench-quick bench-idle bench-flags bench-rolling bench-deps promtool soak
 
 help:  ## list the targets
@@ -53,6 +53,10 @@ demo-flags: venv  ## flip a flag 200 times while Redis machines die, show that n
 
 demo-rolling: venv  ## push a change and see it rolled on five hosts under load, with a bad version and a killed master (root); KEEP=1
 	@$(BIN)/python -m lab.demo_rolling $(if $(KEEP),--keep)
+
+test-upstream: venv  ## the real iTrust, built, installed and rolled (root): ITRUST_GIT=URL [JENKINS_WAR=URL JENKINS_SHA256=...] [KEEP=1]
+	@$(BIN)/python -m tests.upstream $(or $(ITRUST_GIT),$(error say where iTrust is: ITRUST_GIT=URL)) $(if $(KEEP),--keep) \
+	  $(if $(JENKINS_WAR),--jenkins-war $(JENKINS_WAR) --jenkins-sha256 $(JENKINS_SHA256))
 
 lab-up: venv  ## boot the lab's fleet and apply every state (root)
 	@$(BIN)/python -m lab up --highstate

@@ -1,0 +1,1 @@
+"""The real iTrust, from a repository of your choice, through the same states: `make test-upstream`."""
