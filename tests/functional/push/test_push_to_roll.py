@@ -107,3 +107,12 @@ def test_seal_is_the_masters_alone(api, token, settings):
     ask(f"{api.url}/hook/release/itrust/built", {"result": "FAILURE"}, {"X-Auth-Token": token})
     key = settings.with_name("hook.key")
     assert key.stat().st_mode & 0o777 == 0o600 and len(key.read_bytes()) == 32
+
+
+def test_build_that_is_reported_by_hand_is_checked_and_its_refusal_told(master, api, servers, ledger):
+    report = servers.publish(b"by hand", commit="6a" * 20)
+    words = {key: report[key] for key in ("url", "commit")} | {"sha256": "f" * 64}
+    told = master.salt_run_cli(timeout=60).run("release.report", "itrust", report["version"], **words)
+    assert told.returncode == 1 and "the report said ffffffffffff" in told.stdout + told.stderr
+    assert "Traceback" not in told.stdout + told.stderr
+    assert newest(ledger, version=report["version"]).state == "refused"
