@@ -12,7 +12,14 @@ STATES = sorted(
     str(path.relative_to(SALT).with_suffix("")).removesuffix("/init").replace("/", ".")
     for path in SALT.glob("[!_]*/**/*.sls")
 )
-ALTERNATIVES = ("mongodb.mongodb_org", "mongodb.secantus")
+ALTERNATIVES = (
+    "mongodb.mongodb_org",
+    "mongodb.secantus",
+    "jenkins.apt",
+    "jenkins.server",
+    "jenkins.stand_in",
+    "jenkins.war",
+)
 ROLES = {
     "master": {"minion", "master"},
     "lb-1": {"minion", "balancer"},
