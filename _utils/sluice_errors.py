@@ -25,4 +25,4 @@ class RefusedError(ReleaseError):
 
 
 class EventRefused(ReleaseError):
-    """An event that may not raise an alert. What the message quotes from the event is escaped."""
+    """An event that orders nothing. What the message quotes from the event is escaped."""

@@ -50,7 +50,6 @@ def take(request: Request, settings: Settings, users: Collection[str]) -> Order 
             return _built(request, service, users)
         case ("release", service, "pushed", forge) if service in settings.services and forge in PROOFS:
             return _pushed(request, service, forge, settings.services[service].push.secrets.get(forge, ""))
-    # One answer for all, so that nobody learns which services there are.
     raise HookRefused(404, "There is no such hook.")
 
 

@@ -14,6 +14,7 @@ from saltfactories.bases import SaltDaemon
 from saltfactories.daemons.api import SaltApi
 from sluice_ledger import Ledger
 
+from tests.support.certificates import Authority
 from tests.support.ports import free_port
 
 REPO = Path(__file__).resolve().parents[3]
@@ -99,31 +100,36 @@ def api(master):
         yield found
 
 
-@pytest.fixture
-def door_without_a_master(salt_factories, overrides):
-    """The same of a master that does not run."""
+@pytest.fixture(scope="session")
+def door_without_a_master(salt_factories, overrides, tmp_path_factory):
+    """The same by https, of a master that does not run."""
+    folder = tmp_path_factory.mktemp("tls")
+    authority = Authority(folder)
     hook = {**overrides["release_hook"], "port": free_port()}
+    for name, text in zip(("ssl_crt", "ssl_key"), authority.pair("127.0.0.1"), strict=True):
+        (folder / name).write_bytes(text)
+        hook[name] = str(folder / name)
     master = salt_factories.salt_master_daemon("push-away", overrides={**overrides, "release_hook": hook})
-    with served(master) as found:
+    with served(master, "https", authority.context()) as found:
         yield found
 
 
 @contextlib.contextmanager
-def served(master):
+def served(master, scheme="http", context=None):
     """salt-api of a master, until the end of the context."""
     daemon = master.salt_api_daemon(factory_class=Daemon)
-    url = f"http://127.0.0.1:{master.config['release_hook']['port']}"
+    url = f"{scheme}://127.0.0.1:{master.config['release_hook']['port']}"
 
     def answers():
         try:
-            return ask(f"{url}/", method="GET")[0] == 404
+            return ask(f"{url}/", method="GET", context=context)[0] == 404
         except OSError:
             return False
 
     with daemon.started():
         wait_for(answers, what="an answer of salt-api")
         logs = [Path(factory.config["log_file"]) for factory in (master, daemon)]
-        yield SimpleNamespace(url=url, logs=logs)
+        yield SimpleNamespace(url=url, logs=logs, context=context)
 
 
 @pytest.fixture

@@ -17,16 +17,17 @@ COMMIT = "59b20b8d5c6ff8d09518216e87c3d2ba80fc1d2b"
 PASSWORD = "not-a-secret-of-the-builder"
 SECRETS = {forge: f"not-a-secret-of-{forge}" for forge in ("github", "gitlab", "gitea")}
 TRIGGER = "not-a-secret-trigger"
-OPENER = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 
 
-def ask(url, body=b"", headers=(), method="POST"):
-    """Status, headers and body of one request; a dict is sent as JSON."""
+def ask(url, body=b"", headers=(), method="POST", context=None):
+    """Status, headers and body of one request; a dict is sent as JSON. `context` is that of TLS."""
+    tls = urllib.request.HTTPSHandler(context=context)
+    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}), tls)
     data = json.dumps(body).encode() if isinstance(body, dict) else body
     headers = {"Content-Type": "application/json", **dict(headers)}
     request = urllib.request.Request(url, data, headers, method=method)
     try:
-        with OPENER.open(request, timeout=20) as answer:
+        with opener.open(request, timeout=20) as answer:
             return answer.status, answer.headers, answer.read()
     except urllib.error.HTTPError as error:
         with error:
@@ -34,7 +35,8 @@ def ask(url, body=b"", headers=(), method="POST"):
 
 
 def log_in(api, user, password, **more):
-    return ask(f"{api.url}/login", {"username": user, "password": password, "eauth": "file", **more})
+    told = {"username": user, "password": password, "eauth": "file", **more}
+    return ask(f"{api.url}/login", told, context=api.context)
 
 
 def wait_for(condition, seconds=30.0, what="a condition"):

@@ -96,11 +96,23 @@ def test_report_is_not_taken_while_the_settings_cannot_be_read_and_may_come_agai
 
 
 def test_report_is_not_taken_while_the_master_is_down_and_may_come_again(door_without_a_master, servers):
-    token = json.loads(log_in(door_without_a_master, "jenkins", PASSWORD)[2])["return"][0]["token"]
+    door = door_without_a_master
+    token = json.loads(log_in(door, "jenkins", PASSWORD)[2])["return"][0]["token"]
     report = servers.publish(b"while the master was away", commit="7" * 40)
-    sent = {"X-Auth-Token": token}
-    status, _, said = ask(f"{door_without_a_master.url}/hook/release/itrust/built", report, sent)
+    place, sent = f"{door.url}/hook/release/itrust/built", {"X-Auth-Token": token}
+    status, _, said = ask(place, report, sent, context=door.context)
     assert status == 503 and b"Send it again" in said
+
+
+def test_door_with_a_certificate_is_open_by_https_alone(door_without_a_master):
+    door = door_without_a_master
+    assert log_in(door, "jenkins", PASSWORD)[0] == 200
+    plain = door.url.replace("https:", "http:")
+    try:
+        status = ask(f"{plain}/login", {"username": "jenkins", "password": PASSWORD, "eauth": "file"})[0]
+    except OSError:
+        status = None
+    assert status in (None, 400)
 
 
 def test_seal_is_the_masters_alone(api, token, settings):
