@@ -1,12 +1,24 @@
 """The pages of the documentation, and the pieces of code they must keep up with."""
 
 import ast
+import functools
 import re
 from pathlib import Path
 
 REPO = Path(__file__).resolve().parents[3]
 PAGES = [REPO / "README.md", REPO / "CHANGELOG.md", *sorted((REPO / "docs").rglob("*.md"))]
-CODE = ["balancer", "flags", "lab", "_engines", "_modules", "_pillar", "_runners", "_states", "_utils"]
+CODE = [
+    "balancer",
+    "flags",
+    "lab",
+    "_engines",
+    "_modules",
+    "_netapi",
+    "_pillar",
+    "_runners",
+    "_states",
+    "_utils",
+]
 TEXTS = ["conf", "pillar", "reactor", "salt"]
 
 
@@ -48,6 +60,7 @@ def tree(path):
     return ast.parse((REPO / path).read_text())
 
 
+@functools.cache
 def templates():
     """Every text in the code, with … for what is filled in; and the files of Salt as they are."""
     found = []
