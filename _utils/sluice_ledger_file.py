@@ -7,8 +7,9 @@ A migration is one transaction, after a copy of the file was made beside it.
 import errno
 import os
 import sqlite3
+import threading
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -117,15 +118,18 @@ class LedgerFile:
 
     def __init__(self, path: str) -> None:
         self.path = path
-        with self._translated(), self._connect() as db:
-            found = schema_version(db, path)
-            if found == SCHEMA_VERSION:
-                return
-            if found:
-                copy_of(db, f"{path}.schema-{found}-{_stamp()}")
-            else:
-                db.execute("PRAGMA journal_mode = WAL")
-            _migrate(db, path)
+        with self._translated():
+            if not os.path.exists(path):
+                _make(path)
+            with self._connect() as db:
+                found = schema_version(db, path)
+                if found == SCHEMA_VERSION:
+                    return
+                if found:
+                    copy_of(db, f"{path}.schema-{found}-{_stamp()}")
+                else:
+                    db.execute("PRAGMA journal_mode = WAL")
+                _migrate(db, path)
 
     def backup(self, directory: str | None = None, keep: int = KEPT_BACKUPS) -> str:
         """
@@ -180,7 +184,7 @@ def begun(db: sqlite3.Connection) -> Iterator[None]:
 
 def copy_of(db: sqlite3.Connection, target: str) -> str:
     """Copy a ledger whole to `target`, which is there when the copy is, and sound; its path."""
-    fresh = f"{target}.{os.getpid()}.new"
+    fresh = _beside(target)
     try:
         os.close(os.open(fresh, os.O_WRONLY | os.O_CREAT, 0o600))
         with closing(sqlite3.connect(fresh)) as copy:
@@ -283,6 +287,24 @@ def _code(error: Exception) -> int | None:
     if isinstance(error, OSError):
         return sqlite3.SQLITE_FULL if error.errno == errno.ENOSPC else None
     return getattr(error, "sqlite_errorcode", None)
+
+
+def _make(path: str) -> None:
+    """A new ledger is there when it is whole: while its journal is set up SQLite lets nobody else wait."""
+    fresh = _beside(path)
+    try:
+        with closing(sqlite3.connect(fresh, isolation_level=None)) as db:
+            db.execute("PRAGMA journal_mode = WAL")
+            _migrate(db, path)
+        with suppress(FileExistsError):
+            os.link(fresh, path)
+    finally:
+        Path(fresh).unlink(missing_ok=True)
+
+
+def _beside(path: str) -> str:
+    """Where this thread, and no other of this or another process, prepares a file for `path`."""
+    return f"{path}.{threading.get_native_id()}.new"
 
 
 def _migrate(db: sqlite3.Connection, path: str) -> None:
