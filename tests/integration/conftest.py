@@ -112,6 +112,7 @@ def master(salt_factories, outside, release_settings, pillar_tree):
         "sluice_release": str(outside.settings),
         "runner_dirs": [str(REPO / "_runners")],
         "utils_dirs": [str(REPO / "_utils")],
+        "states_dirs": [str(REPO / "_states")],
         "pillar_dirs": [str(REPO / "_pillar")],
         "engines_dirs": [str(REPO / "_engines")],
         "ext_pillar": [{"ledger": {"settings": str(outside.settings)}}],
@@ -122,6 +123,7 @@ def master(salt_factories, outside, release_settings, pillar_tree):
             "balancer": "lb-*",
             "checkbox_stable": "checkbox-*",
             "checkbox_canary": "canary-*",
+            "web": "web-*",
         },
         "reactor": [
             {"release/*/alert": [str(REPO / "reactor/alert.sls")]},
@@ -140,25 +142,51 @@ def master(salt_factories, outside, release_settings, pillar_tree):
 
 
 @pytest.fixture(scope="session")
-def minions(master, outside):
+def minion_settings(outside, folder):
     here = Path(__file__).parent
-    overrides = {
+    return {
         "module_dirs": [str(here / "fakes"), str(REPO / "_modules")],
         "state_queue": yaml.safe_load((REPO / "conf/minion.d/sluice.conf").read_text())["state_queue"],
         "fake_balancer_port": outside.balancer.port,
         "fake_balancer_config": str(outside.balancer_config),
+        "fake_web": str(folder / "web"),
         "mine_functions": {
             "sluice_address": [{"mine_function": "network.ip_addrs"}, {"cidr": "127.0.0.0/8"},
                                {"include_loopback": True}],
         },
     }  # fmt: skip
-    started = {id_: master.salt_minion_daemon(id_, overrides=overrides) for id_ in MINIONS}
-    for factory in started.values():
-        factory.start()
-    yield started
-    # Each takes some seconds to end.
-    with ThreadPoolExecutor(len(started)) as pool:
-        list(pool.map(lambda factory: factory.terminate(), started.values()))
+
+
+@contextlib.contextmanager
+def started(master, ids, overrides):
+    """Minions by their ids, until the end of the context."""
+    found = {id_: master.salt_minion_daemon(id_, overrides=overrides) for id_ in ids}
+    try:
+        for factory in found.values():
+            factory.start()
+        yield found
+    finally:
+        # Each takes some seconds to end.
+        with ThreadPoolExecutor(len(found)) as pool:
+            list(pool.map(lambda factory: factory.terminate(), found.values()))
+
+
+@pytest.fixture(scope="session")
+def minions(master, minion_settings):
+    with started(master, MINIONS, minion_settings) as found:
+        yield found
+
+
+@pytest.fixture(scope="module")
+def web_hosts(master, fleet, minion_settings, folder):
+    """Three more minions, the hosts of the service `web`."""
+    ids = ("web-1", "web-2", "web-3")
+    for id_ in ids:
+        (folder / "web" / id_).mkdir(parents=True, exist_ok=True)
+    with started(master, ids, minion_settings) as found:
+        mined = master.salt_cli().run("mine.update", minion_tgt="web-*")
+        assert mined.returncode == 0, mined
+        yield found
 
 
 @pytest.fixture(scope="session")

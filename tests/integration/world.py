@@ -80,6 +80,8 @@ class FakeBalancer(_Server):
         self.hide_canary = False
         # The file with the release that users keep their tracks for; None without affinity.
         self.positions = None
+        # Services besides checkbox, as their part of the status.
+        self.others = {}
 
     def status(self):
         tracks = {
@@ -98,7 +100,8 @@ class FakeBalancer(_Server):
             "config": {"sha256": "0", "loaded_at": "now", "error": None},
             "workers": 1,
             "redis": "connected",
-            "services": {"checkbox": {"alert": self.alert, "affinity": self.affinity(), "tracks": tracks}},
+            "services": self.others
+            | {"checkbox": {"alert": self.alert, "affinity": self.affinity(), "tracks": tracks}},
         }
 
     def affinity(self):
