@@ -70,16 +70,16 @@ class Roll:
         self.tell("done", state="done")
         return self.told()
 
-    def told(self) -> str:
-        """How far it is, in a line."""
+    def told(self, reasons: bool = True) -> str:
+        """How far it is, in a line; with the reasons of hosts that failed, or without."""
         rows = self.ledger.hosts(self.release)
         verified = sum(row.state == "verified" for row in rows)
         others = [
-            f"{row.host} {row.state}: {row.note}"
+            f"{row.host} {row.state}{f': {row.note}' if reasons and row.note else ''}"
             for row in rows
-            if row.state not in ("verified", *OPEN_STATES)
+            if row.state not in ("verified", "pending")
         ]
-        left = sum(row.state in OPEN_STATES for row in rows)
+        left = sum(row.state == "pending" for row in rows)
         parts = [f"{verified} of {len(rows)} hosts verified", *others, f"{left} not begun" if left else ""]
         about = f"roll {self.release.id} of {self.view.name} {self.release.version}"
         return f"{about}: {'; '.join(filter(None, parts))}"
@@ -228,7 +228,7 @@ class Roll:
         why = str(error).rstrip(".")
         try:
             self.ledger.end(self.release, state, why)
-            where = self.told()
+            where = self.told(reasons=False)
         except ReleaseError as trouble:
             where = f"the ledger could not be written ({trouble}), so the roll still stands as running"
         with contextlib.suppress(ReleaseError):

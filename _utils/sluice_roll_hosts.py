@@ -8,12 +8,14 @@ from typing import Any
 import sluice_balancers
 import sluice_states
 from sluice_errors import ReleaseError
-from sluice_fleet import PING_SECONDS, Answer, one_line
+from sluice_fleet import Answer, one_line
 from sluice_service import ServiceView
 
 TRACK = "stable"
 # Who is silent that long is asked whether it is still at its states; these may take as long as pillar says.
 ASK_AGAIN_SECONDS = 15
+# A host that has just started its application is busy, and to take it for dead stops the roll.
+LOOK_SECONDS = 15
 # The balancers look every second and want two good answers; the rest is for a loaded machine.
 UP_SECONDS = 20
 POLL_SECONDS = 0.25
@@ -51,7 +53,7 @@ class Hosts:
 
     def looks(self, ids: Iterable[str]) -> dict[str, Look]:
         """What each runs."""
-        answers = self.fleet.call(ids, "webapp.version", self.view.name, timeout=PING_SECONDS)
+        answers = self.fleet.call(ids, "webapp.version", self.view.name, timeout=LOOK_SECONDS)
         return {id_: _look(answer) for id_, answer in answers.items()}
 
     def absent(self, ids: Iterable[str]) -> dict[str, str]:
@@ -89,7 +91,7 @@ class Hosts:
         """Until none of them runs states that a roll before this one has ordered, or the time is over."""
         deadline = time.monotonic() + self.service.roll.host_timeout_seconds
         while ids and time.monotonic() < deadline:
-            answers = self.fleet.call(ids, "saltutil.is_running", "state.*", timeout=PING_SECONDS)
+            answers = self.fleet.call(ids, "saltutil.is_running", "state.*", timeout=LOOK_SECONDS)
             ids = [id_ for id_, answer in answers.items() if answer.error is None and answer.value]
             time.sleep(POLL_SECONDS if ids else 0)
 

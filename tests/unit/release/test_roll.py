@@ -540,3 +540,12 @@ def test_order_that_is_interrupted_says_so_and_fails():
     with said, sluice_runner.for_users("release.watch"):
         # What Salt makes of Ctrl-C.
         raise SystemExit(0)
+
+
+def test_balancer_that_falls_silent_after_an_update_stops_the_roll_and_resume_looks_again(at_v1, web):
+    web.before_apply = lambda ids: web.silent.add("lb-2")
+    with pytest.raises(ReleaseError, match="lb-2: balancer.status failed.*web-1 updating; 3 not begun"):
+        begun(at_v1).walk()
+    web.before_apply, web.silent = lambda ids: None, set()
+    assert "4 of 4" in sluice_roll_orders.resume(at_v1)
+    assert web.applied == [["web-1"], ["web-2"], ["web-3"], ["web-4"]]
