@@ -10,6 +10,7 @@
 {{ required("master", secrets) }}
 include:
   - master.api
+  - master.backup
 {%- if release.redis is defined %}
 
 master-pillar:
