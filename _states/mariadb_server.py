@@ -78,7 +78,8 @@ def access(name, users, rights, clients, sessions=False, socket=SOCKET):
     rights (dict)
         User to `grants` (list of rights) and `also` (other databases with the same rights, default none).
     clients (list)
-        Addresses. A user of these at any other address is removed, and so are users without a name.
+        Addresses. A user of these at any other address is removed, and so are users without a name and root
+        from elsewhere. Without any, while some of the users are there, the state fails and removes nobody.
     sessions (bool)
         Also have the table of Tomcat's sessions, and an event that purges old ones. Default False.
     socket (str)

@@ -22,7 +22,5 @@ master-backup-scheduled:
   service.running:
     - name: sluice-ledger-backup.timer
     - enable: True
-    - require:
-      - file: master-release-settings
     - watch:
       - file: master-backup-timer

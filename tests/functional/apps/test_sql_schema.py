@@ -234,6 +234,7 @@ def test_read_only_database_is_told(schema, source, maria):
         ({"password": "wrong"}, "Access denied for user 'itrust_schema'@"),
         ({"port": 1}, "Can't connect to server on '127.0.0.1'"),
         ({"user": "nobody"}, "Access denied for user 'nobody'"),
+        ({"host": "127.0.0.2"}, "Can't connect to server on '127.0.0.2'"),
     ],
 )
 def test_server_that_lets_nobody_in_is_told(as_user, source, tmp_path, other, said):
@@ -298,9 +299,66 @@ def test_user_of_a_host_that_is_gone_goes_and_so_do_rights_and_strangers(maria):
         "user itrust_schema@10.9.9.9 removed",
         "database test removed",
         "password of app@127.0.0.1",
-        "rights of app@127.0.0.1 in itrust: no CREATE",
+        "rights of app@127.0.0.1 in `itrust`.*: no CREATE",
     ]
     assert give_access(maria) == []
+
+
+def test_a_mine_without_addresses_takes_the_database_from_nobody(maria):
+    give_access(maria)
+    with pytest.raises(ConfigError, match="no address is known of any client, so all users would go"):
+        give_access(maria, clients=())
+    assert maria.tell("SELECT count(*) FROM mysql.user WHERE user = 'app'") == ["1"]
+
+
+def test_first_run_before_any_host_is_in_the_mine_makes_the_database(maria):
+    assert "database itrust" in give_access(maria, clients=())
+
+
+@pytest.mark.parametrize(
+    "right",
+    [
+        "SELECT ON *.*",
+        "FILE, PROCESS ON *.*",
+        "SELECT ON mysql.*",
+        "SELECT ON mysql.global_priv",
+        "SELECT (user) ON mysql.global_priv",
+        "SELECT ON `itrust%`.*",
+    ],
+)
+def test_rights_outside_the_database_go(maria, right):
+    give_access(maria)
+    maria.tell(f"GRANT {right} TO app@'127.0.0.1'")
+    said = give_access(maria)
+    assert said and all(one.startswith("rights of app@127.0.0.1 in ") for one in said)
+    assert maria.tell("SHOW GRANTS FOR app@'127.0.0.1'")[1:] == [
+        "GRANT SELECT, INSERT, UPDATE, DELETE ON `itrust`.* TO `app`@`127.0.0.1`"
+    ]
+    assert give_access(maria) == []
+
+
+def test_right_to_hand_rights_on_goes(maria):
+    give_access(maria)
+    maria.tell("GRANT SELECT ON itrust.* TO app@'127.0.0.1' WITH GRANT OPTION")
+    assert give_access(maria) == ["rights of app@127.0.0.1 in `itrust`.*: no GRANT OPTION"]
+    assert give_access(maria) == []
+
+
+def test_root_comes_in_by_the_socket_alone(maria):
+    give_access(maria)
+    maria.tell(
+        "CREATE USER root@'%'; ALTER USER root@localhost IDENTIFIED VIA unix_socket OR mysql_native_password",
+        "",
+    )
+    assert give_access(maria) == ["root logs in by the socket only", "user root@% removed"]
+    assert give_access(maria) == []
+
+
+def test_database_test_with_tables_in_it_stays(maria):
+    give_access(maria)
+    maria.tell("CREATE DATABASE test; CREATE TABLE test.kept (a int)", "")
+    assert give_access(maria) == []
+    assert maria.tell("SHOW TABLES FROM test") == ["kept"]
 
 
 @pytest.mark.parametrize(

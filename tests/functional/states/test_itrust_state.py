@@ -118,3 +118,24 @@ def test_a_host_waits_for_another_one_that_is_at_the_schema(machine, maria, tmp_
     ret = one.apply("sql_schema.applied", name="itrust", source=str(tmp_path / "sql"), **told)
     thread.join(30)
     assert (ret["result"], ret["changes"]) == (True, {}), ret
+
+
+def test_users_come_to_the_server_with_the_rights_of_the_defaults_and_the_passwords_of_pillar(
+    machine, maria, tmp_path
+):
+    one = machine("itrust-1")
+    chunk = low_of(one, "mariadb")["mariadb-access"] | {"socket": str(maria.socket), "clients": ["127.0.0.1"]}
+    chunk = {key: value for key, value in chunk.items() if key != "require"}
+    tried = one.call(chunk, test=True)
+    ret = one.call(chunk)
+    assert (tried["result"], ret["result"]) == (None, True), (tried, ret)
+    assert set(tried["changes"]) == set(ret["changes"])
+    assert "lab-fake" not in json.dumps([tried, ret])
+    assert one.call(chunk)["changes"] == {}
+    rights = maria.tell("SHOW GRANTS FOR itrust@'127.0.0.1'")[1:]
+    assert rights == ["GRANT SELECT, INSERT, UPDATE, DELETE ON `itrust`.* TO `itrust`@`127.0.0.1`"]
+    for user in ("itrust", "itrust_schema"):
+        password = one.pillar["mariadb"]["users"][user]["password"]
+        assert "grants" not in one.pillar["mariadb"]["users"][user]
+        server = Server(host="127.0.0.1", port=maria.port, user=user, password=password)
+        assert sluice_sql.run(server, "SELECT current_user()") == [[f"{user}@127.0.0.1"]]
