@@ -35,7 +35,7 @@ def test_host_that_loses_its_power_stops_a_roll_but_logs_nobody_out(rolling, use
 def test_roll_goes_on_from_there_when_the_host_is_back(rolling, users):
     wait_until(lambda: "itrust-5" in fleet.ping(rolling.lab), "itrust-5", fleet.ANSWER_SECONDS)
     starts = rolling.rolls.starts()
-    done = rolling.release("release.resume", "itrust")
+    done = rolling.run("release.resume", "itrust")
     assert done.returncode == 0, done.stdout + done.stderr
     assert changed(starts, rolling.rolls.starts()) == ["itrust-1", "itrust-5"]
     assert len(rolling.rolls.updated("v4")) == len(rolling.rolls.hosts)
@@ -51,7 +51,7 @@ def test_roll_whose_master_lost_its_power_is_resumed_and_repeats_one_host_at_mos
     hosts = set(fleet.ids(rolling.lab))
     wait_until(lambda: fleet.ping(rolling.lab) >= hosts, "every minion", fleet.ANSWER_SECONDS, pause=0.5)
     starts, before = rolling.rolls.starts(), rolling.rolls.updated(row.version)
-    done = rolling.release("release.resume", "itrust")
+    done = rolling.run("release.resume", "itrust")
     assert done.returncode == 0, done.stdout + done.stderr
     assert len(set(before) & set(changed(starts, rolling.rolls.starts()))) <= 1
     assert len(rolling.rolls.updated(row.version)) == len(rolling.rolls.hosts)

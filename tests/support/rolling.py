@@ -44,9 +44,9 @@ class Rolling:
             lambda: machines.exec_in(self.lab, SERVER, ask).returncode == 0, "the artifacts' server", 20
         )
 
-    def ok(self, machine, *words, timeout=120, text=None):
+    def ok(self, machine, *words, text=None):
         """Run a command on a machine; what it printed."""
-        return machines.check_in(self.lab, machine, list(words), timeout=timeout, input=text)
+        return machines.check_in(self.lab, machine, list(words), input=text)
 
     def declare(self, version):
         """Pillar names a version, as the first one does on a fleet without a ledger's word."""
@@ -55,9 +55,9 @@ class Rolling:
         told = f"itrust:\n  artifact: {json.dumps(artifact)}\n"
         self.ok("master", "tee", f"/srv/sluice/{PILLAR}", text=text.replace("itrust:\n", told, 1))
 
-    def apply(self, *more):
+    def apply(self):
         """`salt -b 1 -N itrust state.apply`, as a person would; the finished process."""
-        words = ["salt", "-b", "1", *more, "-N", "itrust", *STATES]
+        words = ["salt", "-b", "1", "-N", "itrust", *STATES]
         return machines.exec_in(self.lab, "master", words, timeout=500)
 
     def publish(self, version):
@@ -67,7 +67,7 @@ class Rolling:
 
     def roll(self, version):
         """`salt-run state.orchestrate rolling` of a version; the finished process."""
-        return self.release(*self._order(version))
+        return self.run(*self._order(version))
 
     def begin(self, version):
         """The same as a job of its own, as a push begins one."""
@@ -78,9 +78,9 @@ class Rolling:
         order = json.dumps({"service": "itrust", "version": version})
         return ["state.orchestrate", "rolling", f"pillar={order}"]
 
-    def release(self, *words, timeout=600):
-        """`salt-run release.…`; the finished process."""
-        return machines.exec_in(self.lab, "master", ["salt-run", *words], timeout=timeout)
+    def run(self, *words):
+        """`salt-run …`; the finished process."""
+        return machines.exec_in(self.lab, "master", ["salt-run", *words], timeout=600)
 
     def drains(self):
         """How many hosts have drained themselves at the balancer until now."""
