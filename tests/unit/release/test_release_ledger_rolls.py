@@ -416,6 +416,52 @@ def test_full_disk_is_told_and_leaves_the_ledger_whole(ledger, path):
     assert resource.getrlimit(resource.RLIMIT_FSIZE)[0] == resource.RLIM_INFINITY
 
 
+def on_a_full_disk(order):
+    """What a process says that may write no file longer than 4096 bytes."""
+    code = (
+        "import sys, resource, signal; sys.path.insert(0, '_utils')\n"
+        "from sluice_ledger import Ledger\nfrom sluice_errors import LedgerError\n"
+        "signal.signal(signal.SIGXFSZ, signal.SIG_IGN)\n"
+        "resource.setrlimit(resource.RLIMIT_FSIZE, (4096, resource.RLIM_INFINITY))\n"
+        f"try:\n    {order}\nexcept LedgerError as error:\n    print(error)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=30)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def test_copy_that_does_not_fit_on_the_disk_leaves_the_older_ones_and_no_rest(ledger, path):
+    good = ledger.backup(keep=1)
+    assert "cannot be used: the disk is full" in on_a_full_disk(f"Ledger({path!r}).backup(keep=1)")
+    assert [str(one) for one in Path(good).parent.iterdir()] == [good]
+
+
+def test_migration_that_does_not_fit_on_the_disk_leaves_the_old_ledger(path, tmp_path):
+    old(path)
+    before = Path(path).read_bytes()
+    assert "Check its owner and the disk" in on_a_full_disk(f"Ledger({path!r})")
+    assert Path(path).read_bytes() == before
+    assert [one.name for one in tmp_path.iterdir()] == ["ledger.db"]
+    assert Ledger(path).open_release("checkbox").id == 7
+
+
+def test_processes_that_migrate_at_once_do_it_once(path):
+    old(path)
+    code = (
+        "import sys; sys.path.insert(0, '_utils'); import sluice_ledger\n"
+        "print('ready', flush=True); sys.stdin.readline()\n"
+        f"print(sluice_ledger.Ledger({path!r}).open_release('checkbox').id)\n"
+    )
+    many = [subprocess.Popen([sys.executable, "-c", code], stdin=-1, stdout=-1, text=True) for _ in range(4)]
+    for one in many:
+        assert one.stdout.readline() == "ready\n"
+    for one in many:
+        one.stdin.write("go\n")
+        one.stdin.flush()
+    assert [one.communicate(timeout=30)[0] for one in many] == ["7\n"] * 4
+    assert [one.id for one in Ledger(path).history()] == [7]
+
+
 def test_delivery_is_taken_once_per_service_until_it_is_forgotten(ledger):
     assert ledger.take_delivery("itrust", "d" * 64, "c" * 40) is None
     assert ledger.take_delivery("itrust", "d" * 64, "c" * 40).endswith("Z")
