@@ -12,6 +12,7 @@ from typing import Any
 
 import salt.cache  # type: ignore[import-untyped]
 import salt.client  # type: ignore[import-untyped]
+import salt.exceptions  # type: ignore[import-untyped]
 import salt.utils.event  # type: ignore[import-untyped]
 import salt.utils.minions  # type: ignore[import-untyped]
 import sluice_balancers
@@ -88,10 +89,10 @@ class Fleet:
 
         Who has not answered after `timeout` seconds is asked whether it is still at it. If it is, it is
         waited for until `longest` seconds are over, a minute after `timeout` by default, and no longer: a run
-        that never ends must not keep a thread of the reactor.
+        that never ends must not keep a thread of the reactor. ReleaseError if the master does not answer.
         """
         wanted, longest = list(ids), longest or timeout + STILL_AT_IT_SECONDS
-        with salt.client.LocalClient(mopts=self.opts) as client:
+        with _master_needed(fun), salt.client.LocalClient(mopts=self.opts) as client:
             coming = client.cmd_iter_no_block(
                 wanted,
                 fun,
@@ -165,6 +166,16 @@ def _answer(got: object, why_none: str) -> Answer:
     if got.get("retcode", 0) != 0:
         return Answer(got["ret"], error=one_line(got["ret"]))
     return Answer(got["ret"])
+
+
+@contextlib.contextmanager
+def _master_needed(fun: str) -> Iterator[None]:
+    """What Salt raises when its master is gone, or too busy to publish, as an error for users."""
+    try:
+        yield
+    except salt.exceptions.SaltException as error:
+        why = one_line(error, 100)
+        raise ReleaseError(f"{fun}: the master did not answer ({why}). Is salt-master running?") from error
 
 
 def one_line(value: object, limit: int = 400) -> str:

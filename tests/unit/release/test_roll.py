@@ -4,8 +4,11 @@ import itertools
 import sqlite3
 from dataclasses import replace
 from types import SimpleNamespace
+from unittest.mock import MagicMock
 
 import pytest
+import salt.client
+import salt.exceptions
 import sluice_ledger
 import sluice_ready
 import sluice_roll
@@ -16,7 +19,7 @@ import sluice_roll_show
 import sluice_runner
 from sluice_config import Probe, Service
 from sluice_errors import ReleaseError
-from sluice_fleet import Answer
+from sluice_fleet import Answer, Fleet
 from sluice_ledger import Artifact
 from sluice_service import ServiceView
 
@@ -549,3 +552,15 @@ def test_balancer_that_falls_silent_after_an_update_stops_the_roll_and_resume_lo
     web.before_apply, web.silent = lambda ids: None, set()
     assert "4 of 4" in sluice_roll_orders.resume(at_v1)
     assert web.applied == [["web-1"], ["web-2"], ["web-3"], ["web-4"]]
+
+
+def test_master_that_dies_while_a_host_is_updated_is_told_in_one_line(monkeypatch):
+    def dies(*_args, **_kwargs):
+        yield {}
+        raise salt.exceptions.SaltClientError("Salt request timed out. " + "Advice. " * 50)
+
+    client = MagicMock()
+    client.return_value.__enter__.return_value.cmd_iter_no_block = dies
+    monkeypatch.setattr(salt.client, "LocalClient", client)
+    with pytest.raises(ReleaseError, match="state.apply: the master did not answer .*Is salt-master running"):
+        Fleet({}).call(["web-1"], "state.apply")
