@@ -7,6 +7,7 @@ import subprocess
 import time
 import urllib.error
 import urllib.request
+import xml.etree.ElementTree as ET
 from pathlib import Path
 
 import sluice_jenkins
@@ -37,6 +38,8 @@ KNOWN = """\
   </properties>
 </user>
 """
+# What Jenkins has not.
+OWN = ("project-properties", "creationTime", "cascadingChildrenNames", "cleanWorkspaceRequired")
 # Ready in 8 s on a quiet machine.
 START_SECONDS = 120
 
@@ -98,7 +101,22 @@ class HudsonServer:
 
 
 class Hudson(sluice_jenkins.Jenkins):
-    """As a Jenkins, but a trigger tells no queue item: the next build's number is asked for before it."""
+    """
+    As a Jenkins, but for two things.
+
+    A job that Hudson has written by itself has another layout. A trigger tells no queue item, so the next
+    build's number is asked for before it.
+    """
+
+    def config(self, name):
+        told = super().config(name)
+        return None if told is None else plain(told)
+
+    def written_anew(self, name):
+        """Let Hudson write the job from what it has understood: until then it tells what it was sent."""
+        for order in ("disable", "enable"):
+            self._post(f"/job/{name}/{order}")
+        return super().config(name)
 
     def build(self, name, seconds):
         number = self.next_number(name)
@@ -117,6 +135,31 @@ class Hudson(sluice_jenkins.Jenkins):
                 return told
             assert time.monotonic() < deadline, told
             time.sleep(0.1)
+
+
+def plain(xml):
+    """A job of Hudson in the layout of Jenkins, which has no project-properties."""
+    root = ET.fromstring(xml)
+    kept = root.find("project-properties")
+    if kept is None:
+        return xml
+    for name in OWN:
+        root.remove(root.find(name))
+    publishers = ET.SubElement(root, "publishers")
+    for entry in kept:
+        name, value = entry.findtext("string"), entry.find("*/originalValue")
+        if name.startswith("hudson-tasks-"):
+            value.tag = value.get("class")
+            publishers.append(value)
+        elif name != "scm":  # it stands in the usual place as well
+            value.tag = name
+            root.append(value)
+    for part, extra in (("builders/*", "disabled"), ("publishers/*", "autoValidateFileMask")):
+        for one in root.findall(part):
+            for child in one.findall(extra):
+                assert child.text == "false"
+                one.remove(child)
+    return ET.tostring(root, encoding="unicode")
 
 
 def ask(url, data=None):
