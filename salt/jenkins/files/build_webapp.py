@@ -208,13 +208,14 @@ def put_in_place(out: Path, target: Path, war: str) -> None:
     scratch = target.with_name(f".publishing-{target.name}")
     shutil.rmtree(scratch, ignore_errors=True)
     try:
-        shutil.copytree(out, scratch)
-        for path in [scratch, *scratch.iterdir()]:
-            path.chmod(0o755 if path.is_dir() else 0o644)
+        scratch.mkdir(mode=0o755)
+        for path in out.iterdir():
+            shutil.copyfile(path, scratch / path.name)
+            (scratch / path.name).chmod(0o644)
         scratch.rename(target)
-    except OSError:
+    except OSError as error:
         shutil.rmtree(scratch, ignore_errors=True)
-        raise
+        raise BuildError(f"{target}: cannot be published: {error.strerror}; nothing is left of it") from error
 
 
 def prune(folder: Path, keep: int, version: str) -> None:

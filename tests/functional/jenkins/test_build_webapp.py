@@ -1,9 +1,12 @@
 """The script of the job: what it publishes, what it reports, and what it does not do."""
 
 import hashlib
+import json
+import subprocess
 import zipfile
 
 import pytest
+from jenkins_support import PASSWORD
 
 VERSION = "20260102030405-"
 
@@ -177,3 +180,49 @@ def test_a_place_that_cannot_be_written_is_told_in_words(project):
     assert code == 1
     assert "FAILED: " in said
     assert "Traceback" not in said
+
+
+@pytest.fixture
+def small_disk(tmp_path):
+    """An artifacts directory with room for a WAR of the tests, and not for a large one."""
+    folder = tmp_path / "small"
+    folder.mkdir()
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=256k", "tmpfs", str(folder)], check=True)
+    yield folder
+    subprocess.run(["umount", str(folder)], check=True)
+
+
+def test_a_disk_that_is_full_leaves_nothing_half_published_and_the_next_build_does(
+    project, master, small_disk
+):
+    assert project.build(artifacts=str(small_disk))[0] == 0
+    before = sorted(small_disk.rglob("*"))
+    project.write("app/sql/changes/2.sql", "x" * 400_000)
+    project.commit("large")
+    code, said = project.build()
+    assert code == 1
+    assert "cannot be published: No space left on device; nothing is left of it" in said
+    assert sorted(small_disk.rglob("*")) == before
+    told = master.reports[-1][1]
+    assert (told["result"], told["url"], told["sha256"]) == ("FAILURE", "", "")
+    project.write("app/sql/changes/2.sql", "x")
+    project.commit("small again")
+    assert project.build()[0] == 0
+    assert len(list(small_disk.glob("itrust/*/iTrust.war"))) == 2
+
+
+def test_the_reports_password_is_in_no_arguments_or_environment_while_a_build_runs(project, tmp_path):
+    seen = tmp_path / "seen"
+    look = "import sys, json, pathlib, os; p = os.getpid(); found = []\n" + (
+        "while p > 1:\n"
+        "    one = pathlib.Path('/proc', str(p))\n"
+        "    found += [(one / 'cmdline').read_bytes().decode(), (one / 'environ').read_bytes().decode()]\n"
+        "    p = int((one / 'stat').read_text().rpartition(')')[2].split()[1])\n"
+        f"pathlib.Path({str(seen)!r}).write_text(json.dumps(found))\n"
+    )
+    project.write("app/build.py", (project.work / "app/build.py").read_text() + look)
+    project.commit("looks around")
+    assert project.build()[0] == 0
+    found = json.loads(seen.read_text())
+    assert any("build_webapp.py" in one for one in found)
+    assert PASSWORD not in "".join(found)

@@ -140,6 +140,15 @@ def test_a_build_that_does_not_end_is_told(job):
     assert "the build of itrust has not ended after 0.3 s" in ret["comment"]
 
 
+def test_a_build_that_is_taken_out_of_the_queue_is_told_and_not_waited_for(job):
+    # As a build is that somebody cancels, or whose job is disabled meanwhile.
+    job.config.write_text(job.config.read_text().replace("<disabled>false", "<disabled>true"))
+    job.apply("present")
+    ret = job.apply("built")
+    assert outcome(ret) == (False, False)
+    assert ret["comment"].endswith("the build of itrust was taken out of the queue")
+
+
 def test_a_job_that_is_not_there_is_not_built(job):
     assert "there is no such job" in job.apply("built")["comment"]
     assert outcome(job.apply("built", test=True)) == (None, True)
