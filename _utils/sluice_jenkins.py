@@ -16,6 +16,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from sluice_errors import ReleaseError
+from sluice_http import OPENER
 
 # One request; Jenkins answers slowly while it loads its jobs.
 TRY_SECONDS = 20
@@ -39,16 +40,6 @@ PUBLISHERS = {"hudson.tasks.ArtifactArchiver": ARCHIVER, "hudson.tasks.junit.JUn
 
 class JenkinsError(ReleaseError):
     """Jenkins did not do what it was asked; the message says what it said."""
-
-
-class _NoRedirect(urllib.request.HTTPRedirectHandler):
-    """The answer to a POST is a 302: its page is not asked for."""
-
-    def redirect_request(self, *_args: Any) -> None:
-        return None
-
-
-_OPENER = urllib.request.build_opener(urllib.request.ProxyHandler({}), _NoRedirect)
 
 
 class Jenkins:
@@ -142,7 +133,7 @@ class Jenkins:
             self.url + path, body, self._headers | (headers or {}), method=method
         )
         try:
-            with _OPENER.open(request, timeout=TRY_SECONDS) as answer:
+            with OPENER.open(request, timeout=TRY_SECONDS) as answer:
                 code, said, text = answer.status, dict(answer.headers), answer.read().decode(errors="replace")
         except urllib.error.HTTPError as error:
             with error:
