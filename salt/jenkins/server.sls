@@ -35,6 +35,7 @@ jenkins-service:
     - enable: True
     - require:
       - pkg: jenkins-tools
+      - file: jenkins-artifacts
     - watch:
       - file: jenkins-admin-file
       - file: jenkins-init-script

@@ -47,6 +47,7 @@ jenkins-service:
     - enable: True
     - require:
       - pkg: jenkins-tools
+      - file: jenkins-artifacts
       - user: jenkins-user
     - watch:
       - file: jenkins-unit
