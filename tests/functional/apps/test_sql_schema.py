@@ -262,15 +262,24 @@ def test_manifest_that_leads_elsewhere_is_refused(source):
         scripts(source)
 
 
+def children(pid):
+    """The processes that a process has started, as directories of /proc."""
+    for path in Path("/proc").glob("[0-9]*"):
+        # Others come and go meanwhile.
+        with contextlib.suppress(OSError):
+            if f" {pid} " in (path / "stat").read_text():
+                yield path
+
+
+def words_of(process):
+    """Its arguments and its environment."""
+    return (process / "cmdline").read_bytes() + (process / "environ").read_bytes()
+
+
 def test_password_is_in_no_argument_of_a_process(as_user):
     """The lock's holder is a process that stays: its arguments and environment can be looked at."""
     with sluice_sql.locked(as_user, "look", 5):
-        mine = [
-            path
-            for path in Path("/proc").glob("[0-9]*")
-            if (path / "stat").exists() and f" {os.getpid()} " in (path / "stat").read_text()
-        ]
-        told = b"".join((path / "cmdline").read_bytes() + (path / "environ").read_bytes() for path in mine)
+        told = b"".join(words_of(child) for child in children(os.getpid()))
     assert b"mariadb" in told
     assert b"lab-fake" not in told
 
