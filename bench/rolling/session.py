@@ -118,12 +118,17 @@ class Session:
                 machines.check_in(self.lab, host, [*words, *more])
 
     def _quiet(self) -> None:
-        """A plan and a highstate while nothing is to be done."""
+        """A plan and a highstate while nothing is to be done. LabError if something was."""
+        # The last bare batch took the hosts off the balancers; from here on they are on them again.
+        self._salt("salt", "-b", "1", "-N", "itrust", "state.apply")
+        starts = self.rolls.starts()
         plan = partial(self._salt, "salt-run", "release.plan", "itrust")
         self.found.plan += [self._timed("plan", plan) for _ in range(self.rounds)]
         for host in self.rolls.hosts:
             apply = partial(self._salt, "salt", "--timeout=120", host, "state.apply")
             self.found.highstate.append(self._timed(f"highstate of {host}", apply))
+        if self.rolls.starts() != starts:
+            raise LabError("a highstate with nothing to do started a Tomcat anew")
 
     def _salt(self, *words: str) -> str:
         return machines.check_in(self.lab, "master", list(words), timeout=ROLL_SECONDS)
