@@ -104,25 +104,27 @@ def built(name, url, user, token_file, marker, timeout_seconds=1800):
         How long the build may wait and run. Default 1800.
     """
     ret = {"name": name, "changes": {}, "result": True, "comment": f"{name} was built as it is"}
+    would = {
+        "result": None,
+        "changes": {name: {"old": None, "new": "built"}},
+        "comment": f"{name} would be built",
+    }
     place = Path(marker)
     if __opts__["test"] and not Path(token_file).exists():
-        changes = {name: {"old": None, "new": "built"}}
-        return ret | {"result": None, "changes": changes, "comment": f"{name} would be built"}
+        return ret | would
     try:
         _checked(name)
         server = _server(url, user, token_file)
         there = server.config(name)
         if there is None:
             if __opts__["test"]:
-                changes = {name: {"old": None, "new": "built"}}
-                return ret | {"result": None, "changes": changes, "comment": f"{name} would be built"}
+                return ret | would
             raise JenkinsError("there is no such job; jenkins_job.present makes it")
         wanted = _digest(sluice_jenkins.meaning(there))
         if place.exists() and place.read_text().strip() == wanted:
             return ret
         if __opts__["test"]:
-            changes = {name: {"old": None, "new": "built"}}
-            return ret | {"result": None, "changes": changes, "comment": f"{name} would be built"}
+            return ret | would
         number, result = server.build(name, timeout_seconds)
         page = f"{url.rstrip('/')}/job/{name}/{number}/console"
         if result != "SUCCESS":

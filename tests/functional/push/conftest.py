@@ -9,12 +9,13 @@ from types import SimpleNamespace
 
 import pytest
 import yaml
-from push_support import PASSWORD, REPOSITORY, SECRETS, TRIGGER, Servers, ask, log_in, wait_for
+from push_support import PASSWORD, REPOSITORY, TRIGGER, Servers, ask, log_in, wait_for
 from saltfactories.bases import SaltDaemon
 from saltfactories.daemons.api import SaltApi
 from sluice_ledger import Ledger
 
 from tests.support.certificates import Authority
+from tests.support.forges import SECRETS
 from tests.support.ports import free_port
 
 REPO = Path(__file__).resolve().parents[3]

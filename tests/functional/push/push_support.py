@@ -1,7 +1,6 @@
 """A client of the master's API, a build server that waits to be triggered, and a server of artifacts."""
 
 import hashlib
-import hmac
 import json
 import threading
 import time
@@ -15,7 +14,6 @@ HOOK = Path(__file__).resolve().parents[3] / "scripts/post-receive"
 REPOSITORY = "https://git.example.com/itrust.git"
 COMMIT = "59b20b8d5c6ff8d09518216e87c3d2ba80fc1d2b"
 PASSWORD = "not-a-secret-of-the-builder"
-SECRETS = {forge: f"not-a-secret-of-{forge}" for forge in ("github", "gitlab", "gitea")}
 TRIGGER = "not-a-secret-trigger"
 
 
@@ -53,17 +51,6 @@ def push_of(commit=COMMIT, ref="refs/heads/main", **more):
     told = {"ref": ref, "before": "6" * 40, "after": commit, "repository": {"clone_url": REPOSITORY},
             "pusher": {"name": "codertocat", "login": "codertocat"}, **more}  # fmt: skip
     return json.dumps(told).encode()
-
-
-def proof(forge, body, secret=None):
-    """The header with which the forge proves that it is it."""
-    secret = secret or SECRETS[forge]
-    digest = hmac.new(secret.encode(), body, hashlib.sha256).hexdigest()
-    return {
-        "github": {"X-Hub-Signature-256": f"sha256={digest}"},
-        "gitea": {"X-Gitea-Signature": digest},
-        "gitlab": {"X-Gitlab-Token": secret},
-    }[forge]
 
 
 class _Handler(BaseHTTPRequestHandler):

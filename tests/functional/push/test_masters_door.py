@@ -3,7 +3,9 @@
 import json
 
 import pytest
-from push_support import PASSWORD, SECRETS, ask, log_in, proof, push_of
+from push_support import PASSWORD, ask, log_in, push_of
+
+from tests.support.forges import SECRETS, proof
 
 HOOK = "/hook/release/itrust/built"
 # All clients of salt-api, and all addresses of rest_cherrypy.

@@ -4,7 +4,9 @@ import json
 
 import pytest
 import salt.utils.event
-from push_support import PASSWORD, SECRETS, ask, log_in, proof, push_of, wait_for
+from push_support import PASSWORD, ask, log_in, push_of, wait_for
+
+from tests.support.forges import SECRETS, proof
 
 
 def newest(ledger, **wanted):

@@ -6,11 +6,6 @@ from copy import deepcopy
 REPOSITORY = "https://git.example.com/itrust.git"
 BEFORE, AFTER = "6113728f27ae82c7b1a177c8d03f9e96e0adf246", "59b20b8d5c6ff8d09518216e87c3d2ba80fc1d2b"
 ZERO = "0" * 40
-SECRETS = {
-    "github": "not-a-secret-of-github",
-    "gitlab": "not-a-secret-of-gitlab",
-    "gitea": "not-a-secret-of-gitea",
-}
 COMMIT = {"id": AFTER, "message": "Log in faster", "timestamp": "2026-11-24T10:15:00+01:00"}
 
 PUSHES = {

@@ -1,15 +1,16 @@
 """Who sent a webhook, and what it says: every forge, and everything that a hostile one may send."""
 
 import hashlib
-import hmac
 import json
 
 import pytest
-from push_payloads import AFTER, BEFORE, EVENTS, PUSHES, REPOSITORY, SECRETS, ZERO, payload
+from push_payloads import AFTER, BEFORE, EVENTS, PUSHES, REPOSITORY, ZERO, payload
 from sluice_config import Probe, RedisServers, Service, Settings
 from sluice_errors import EventRefused
 from sluice_webhook import Order, is_from, is_push, opened, sealed
 from sluice_webhook_push import gist, named, read
+
+from tests.support.forges import SECRETS, proof
 
 FORGES = sorted(PUSHES)
 KEY = b"k" * 32
@@ -17,17 +18,6 @@ SERVICE = Service(
     "itrust", "N@itrust", "", "itrust", "", "/", 8080, Probe(), artifacts="http://a/", repository=REPOSITORY
 )
 SETTINGS = Settings("", RedisServers(()), "", 0, "N@balancer", {"itrust": SERVICE})
-
-
-def signed(forge, body, secret=None):
-    """The headers that the forge sends; made here without the code under test."""
-    secret = SECRETS[forge] if secret is None else secret
-    digest = hmac.new(secret.encode(), body, hashlib.sha256).hexdigest()
-    return {
-        "github": {"X-Hub-Signature-256": f"sha256={digest}"},
-        "gitea": {"X-Gitea-Signature": digest},
-        "gitlab": {"X-Gitlab-Token": secret},
-    }[forge]
 
 
 def order(forge, body):
@@ -41,39 +31,39 @@ def pushed(forge, **changes):
 @pytest.mark.parametrize("forge", FORGES)
 def test_signed_push_is_from_its_forge(forge):
     body = payload(forge)
-    assert is_from(forge, SECRETS[forge], signed(forge, body), body)
+    assert is_from(forge, SECRETS[forge], proof(forge, body), body)
 
 
 @pytest.mark.parametrize("forge", FORGES)
 def test_push_signed_with_another_secret_is_forged(forge):
     body = payload(forge)
-    assert not is_from(forge, SECRETS[forge], signed(forge, body, "guessed"), body)
+    assert not is_from(forge, SECRETS[forge], proof(forge, body, "guessed"), body)
 
 
 @pytest.mark.parametrize("forge", FORGES)
-@pytest.mark.parametrize("proof", ["", "sha256=", "sha256=" + "0" * 64, "\udcff", "é" * 64, "x" * 100_000])
-def test_proof_that_is_none_proves_nothing(forge, proof):
-    name = next(iter(signed(forge, b"")))
-    assert not is_from(forge, SECRETS[forge], {name: proof}, payload(forge))
+@pytest.mark.parametrize("said", ["", "sha256=", "sha256=" + "0" * 64, "\udcff", "é" * 64, "x" * 100_000])
+def test_proof_that_is_none_proves_nothing(forge, said):
+    name = next(iter(proof(forge, b"")))
+    assert not is_from(forge, SECRETS[forge], {name: said}, payload(forge))
     assert not is_from(forge, SECRETS[forge], {}, payload(forge))
 
 
 @pytest.mark.parametrize("forge", ["github", "gitea"])
 def test_body_that_was_changed_is_forged(forge):
-    headers = signed(forge, payload(forge))
+    headers = proof(forge, payload(forge))
     assert not is_from(forge, SECRETS[forge], headers, payload(forge, after=BEFORE))
 
 
 @pytest.mark.parametrize("forge", FORGES)
 def test_forge_without_a_secret_is_nobody(forge):
     body = payload(forge)
-    assert not is_from(forge, "", signed(forge, body, ""), body)
+    assert not is_from(forge, "", proof(forge, body, ""), body)
 
 
 def test_proof_of_one_forge_is_none_for_another():
     body = payload("github")
-    assert not is_from("gitlab", SECRETS["github"], signed("github", body), body)
-    assert not is_from("gitea", SECRETS["github"], signed("github", body), body)
+    assert not is_from("gitlab", SECRETS["github"], proof("github", body), body)
+    assert not is_from("gitea", SECRETS["github"], proof("github", body), body)
 
 
 @pytest.mark.parametrize("forge", FORGES)
