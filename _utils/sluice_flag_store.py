@@ -13,6 +13,7 @@ from typing import Any
 import sluice_flag_document
 from sluice_errors import RefusedError, ReleaseError
 from sluice_redis import Command, Redis, RedisError, Reply
+from sluice_text import printable
 
 DOCUMENT_PREFIX = "sluice:flag:"
 HISTORY_PREFIX = "sluice:history:"
@@ -105,7 +106,7 @@ Edit = Callable[[Flag], Wanted]
 
 def shown_text(text: str, limit: int = SHOWN_CHARACTERS) -> str:
     """`text` as so many printable characters: what Redis holds may be meant for somebody's terminal."""
-    clean = "".join(char if char.isprintable() else "?" for char in text[: limit + 1])
+    clean = printable(text[: limit + 1])
     return clean if len(clean) <= limit else clean[:limit] + "..."
 
 

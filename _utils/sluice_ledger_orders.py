@@ -8,8 +8,8 @@ from sluice_errors import RefusedError
 from sluice_ledger import Ledger, Pin
 from sluice_ledger_file import KEPT_BACKUPS
 from sluice_roll import refuse_alerts
-from sluice_roll_show import shown_line
 from sluice_service import ServiceView
+from sluice_text import printable
 
 # It stands in one line of every refusal.
 REASON_LIMIT = 200
@@ -36,7 +36,7 @@ def unpin(view: ServiceView) -> str:
 
 def pin_line(found: Pin) -> str:
     """A pin in words."""
-    why = shown_line(found.reason) or "no reason given"
+    why = printable(found.reason) or "no reason given"
     return f"{found.service} is pinned to {found.version} by {found.who} since {found.at}: {why}"
 
 

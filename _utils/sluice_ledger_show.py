@@ -8,7 +8,7 @@ from typing import Any
 from sluice_config import Settings, shown
 from sluice_errors import RefusedError
 from sluice_ledger import Ledger, Release
-from sluice_roll_show import shown_line
+from sluice_text import printable
 
 # More than anyone reads; a year of ten releases a day is 3650.
 MOST_SHOWN = 10_000
@@ -60,7 +60,7 @@ def history_text(rows: list[Told]) -> str:
         ]
     )  # fmt: skip
     return "\n".join(
-        f"{line}\n      {shown_line(row['reason'])}" if row["reason"] else line
+        f"{line}\n      {printable(row['reason'])}" if row["reason"] else line
         for line, row in zip(lines, rows, strict=True)
     )
 
@@ -81,7 +81,7 @@ def _show_lines(row: Told) -> Iterator[str]:
     }
     if row["artifact"]:
         facts |= {"artifact": row["artifact"]["url"], "sha256": row["artifact"]["sha256"]}
-    yield from (f"  {name:<9}{shown_line(value)}" for name, value in facts.items() if value)
+    yield from (f"  {name:<9}{printable(value)}" for name, value in facts.items() if value)
     yield from _columns([("  step", one["name"], one["at"], one["note"]) for one in row["steps"]])
     yield from _columns(
         [
@@ -117,9 +117,9 @@ def took_text(seconds: int | None) -> str:
 
 def _columns(rows: list[tuple[str, ...]]) -> Iterable[str]:
     """Rows with their cells below each other, as printable text."""
-    printable = [tuple(shown_line(cell) for cell in row) for row in rows]
-    widths = [max(map(len, column)) for column in zip(*printable, strict=True)]
+    cells = [tuple(printable(cell) for cell in row) for row in rows]
+    widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
     return [
         "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
-        for row in printable
+        for row in cells
     ]

@@ -11,6 +11,7 @@ from sluice_errors import ReleaseError
 from sluice_ledger import Release
 from sluice_roll_hosts import TRACK, Hosts
 from sluice_service import ServiceView
+from sluice_text import printable
 
 # How long the bus is listened to before the ledger is asked whether the roll's process still lives.
 LISTEN_SECONDS = 2.0
@@ -93,12 +94,7 @@ def event_text(what: str, told: Mapping[str, Any]) -> str:
         "stopped": str(told.get("state")),
     }.get(what, what)
     note = f": {told['note']}" if told.get("note") else ""
-    return shown_line(f"{progress} {about}{note}")
-
-
-def shown_line(text: str) -> str:
-    """A text in one printable line."""
-    return "".join(letter if letter.isprintable() else "?" for letter in text)
+    return printable(f"{progress} {about}{note}")
 
 
 def watch(view: ServiceView, events: Iterator[tuple[str, Told] | None], say: Any) -> Release | None:

@@ -13,8 +13,8 @@ from sluice_ledger_orders import pin_line
 from sluice_redis import RedisError, alert_key
 from sluice_redis_servers import at_master
 from sluice_roll_hosts import Hosts, Look
-from sluice_roll_show import shown_line
 from sluice_service import ServiceView
+from sluice_text import printable
 
 Report = dict[str, Any]
 
@@ -166,7 +166,7 @@ def _release_lines(report: Report) -> Iterator[str]:
 
 def _release_text(release: Report) -> str:
     ended = f", ended {release['ended_at']}" if release["ended_at"] else ""
-    why = f": {shown_line(release['reason'])}" if release["reason"] else ""
+    why = f": {printable(release['reason'])}" if release["reason"] else ""
     started = f"by {sluice_ledger_show.by_text(release)}, started {release['started_at']}"
     state = sluice_ledger_show.state_text(release)
     return f"{release['id']}: {release['version']} {state}, {started}{ended}{why}"
